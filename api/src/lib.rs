@@ -1,0 +1,4 @@
+//! Wire types that the browser, the server and the plugins share. Serde only, so that it builds for wasm.
+
+pub mod conversations;
+pub mod plugins;

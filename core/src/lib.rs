@@ -1,0 +1,3 @@
+//! The conversational core. It never knows a modality: it gets parts (tokens or `[n, d]` embeddings) and streams events.
+
+pub mod request;

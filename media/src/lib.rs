@@ -1,0 +1,1 @@
+//! One definition of pixels and samples, for serving and for training.

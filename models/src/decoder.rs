@@ -1,0 +1,174 @@
+//! What every decoder offers to the core and to the trainer.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+/// Shapes that a decoder's user has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecoderShape {
+    /// Network family: `phi` or `llama`.
+    pub family: &'static str,
+    /// Rows of the embedding table and of the logits.
+    pub vocab_size: usize,
+    /// Embedding width.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Key/value heads (fewer than query heads with grouped queries).
+    pub kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Positions that the network was made for.
+    pub max_positions: usize,
+}
+
+impl DecoderShape {
+    /// Bytes that one position takes in a [`SequenceCache`].
+    #[must_use]
+    pub fn cache_bytes_per_position(&self, dtype: DType) -> usize {
+        2 * self.layers * self.kv_heads * self.head_dim * dtype.size_in_bytes()
+    }
+}
+
+/// Keys and values of one sequence: pre-allocated for `capacity` positions and written in place.
+///
+/// Per layer `[kv_heads, capacity, head_dim]`; the first `len` positions are valid.
+#[derive(Debug)]
+pub struct SequenceCache {
+    keys: Vec<Tensor>,
+    values: Vec<Tensor>,
+    len: usize,
+    capacity: usize,
+}
+
+impl SequenceCache {
+    /// Allocates room for `capacity` positions.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn new(shape: &DecoderShape, capacity: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let slab = || Tensor::zeros((shape.kv_heads, capacity, shape.head_dim), dtype, device);
+        Ok(Self {
+            keys: (0..shape.layers).map(|_| slab()).collect::<Result<_>>()?,
+            values: (0..shape.layers).map(|_| slab()).collect::<Result<_>>()?,
+            len: 0,
+            capacity,
+        })
+    }
+
+    /// Valid positions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True before the first position.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Positions that fit.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets all positions from `len` on; longer than the cache is a no-op.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// A copy of the first `len` positions with room for `capacity`.
+    ///
+    /// # Errors
+    /// When `len` exceeds either cache, or the device has no memory left.
+    pub fn fork(&self, len: usize, capacity: usize) -> Result<Self> {
+        if len > self.len || len > capacity {
+            candle_core::bail!("fork of {len} positions from {} into {capacity}", self.len);
+        }
+        let copy = |slab: &Tensor| -> Result<Tensor> {
+            let (heads, _, head_dim) = slab.dims3()?;
+            let new = Tensor::zeros((heads, capacity, head_dim), slab.dtype(), slab.device())?;
+            if len > 0 {
+                new.slice_set(&slab.narrow(1, 0, len)?.contiguous()?, 1, 0)?;
+            }
+            Ok(new)
+        };
+        Ok(Self {
+            keys: self.keys.iter().map(copy).collect::<Result<_>>()?,
+            values: self.values.iter().map(copy).collect::<Result<_>>()?,
+            len,
+            capacity,
+        })
+    }
+
+    /// Writes the keys and values (`[kv_heads, t, head_dim]`) of `layer` behind the valid positions and returns views of
+    /// all positions including them. [`advance`](Self::advance) makes them valid once every layer has written.
+    pub(crate) fn append(&self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let t = k.dim(1)?;
+        if self.len + t > self.capacity {
+            candle_core::bail!("cache of {} positions is full: {} + {t}", self.capacity, self.len);
+        }
+        let (keys, values) = (&self.keys[layer], &self.values[layer]);
+        keys.slice_set(&k.to_dtype(keys.dtype())?.contiguous()?, 1, self.len)?;
+        values.slice_set(&v.to_dtype(values.dtype())?.contiguous()?, 1, self.len)?;
+        Ok((keys.narrow(1, 0, self.len + t)?, values.narrow(1, 0, self.len + t)?))
+    }
+
+    /// Makes the `t` positions that every layer has appended valid.
+    pub(crate) fn advance(&mut self, t: usize) {
+        self.len += t;
+    }
+}
+
+/// Some new positions of one sequence within a ragged step.
+#[derive(Debug)]
+pub struct Span<'a> {
+    /// The sequence's cache; the rows continue at its `len()`.
+    pub cache: &'a mut SequenceCache,
+    /// How many rows of the step belong to it.
+    pub rows: usize,
+}
+
+/// A network that continues a sequence of embeddings.
+///
+/// Linears work on all rows of a step at once; only attention looks at the sequences one by one, so no padding is needed
+/// in serving. Training and whole-batch work use [`forward_padded`](Decoder::forward_padded).
+pub trait Decoder: Send {
+    /// The shapes.
+    fn shape(&self) -> &DecoderShape;
+
+    /// Where the weights are.
+    fn device(&self) -> &Device;
+
+    /// Type of hidden states: what embeddings given to the forwards must have.
+    fn dtype(&self) -> DType;
+
+    /// Ids (u32, any shape) to embeddings (the same shape and the width).
+    ///
+    /// # Errors
+    /// When an id is outside the vocabulary.
+    fn embed(&self, ids: &Tensor) -> Result<Tensor>;
+
+    /// One step of any mix of prefill chunks and decodes. `rows` is `[n, width]`, the spans' rows one after the other
+    /// (their `rows` sum to n). Returns hidden states after the last norm, `[n, width]`, and extends every cache.
+    ///
+    /// # Errors
+    /// When shapes disagree or a cache is full; then no cache has become longer.
+    fn forward_ragged(&self, rows: &Tensor, spans: &mut [Span<'_>]) -> Result<Tensor>;
+
+    /// A whole batch at once, without caches: `embeds` is `[b, t, width]`, `mask` (u8 or u32, `[b, t]`) is 1 at real
+    /// positions and 0 at padding, left or right; `None` means no padding. Positions count from each row's first real
+    /// one. Returns hidden states after the last norm, `[b, t, width]`; those at padding mean nothing. Differentiable when
+    /// the network was loaded for training.
+    ///
+    /// # Errors
+    /// When shapes disagree.
+    fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> Result<Tensor>;
+
+    /// Hidden states `[.., width]` to logits `[.., vocab]` in f32.
+    ///
+    /// # Errors
+    /// When shapes disagree.
+    fn logits(&self, hidden: &Tensor) -> Result<Tensor>;
+}

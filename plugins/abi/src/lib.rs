@@ -1,0 +1,1 @@
+//! The plugin contract: jnana_plugin.h and its Rust mirror.

@@ -1,0 +1,1 @@
+//! Find, verify, load and call plugins.

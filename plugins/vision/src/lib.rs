@@ -1,0 +1,1 @@
+//! Pictures into the embedding space of the core.

@@ -1,0 +1,3 @@
+//! The jnana binary: serve, ask, models, plugin, debug.
+
+fn main() {}
