@@ -1,3 +1,64 @@
-//! Build, run, test and measure the project.
+//! `cargo xtask run|test|check|tidy|bench|cuda`: everything that the project does with itself.
 
-fn main() {}
+mod app;
+mod build;
+mod cuda;
+mod machine;
+mod models;
+mod shell;
+mod stage;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Builds, runs, tests and measures Jñāna. Installs what it needs where it can.")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything, fetch the default models and serve.
+    Run {
+        /// Arguments for `jnana serve`, such as `-- --model phi-2`.
+        #[arg(last = true)]
+        serve: Vec<String>,
+    },
+    /// Build everything and pass every test, the browser's included.
+    Test {
+        /// Run only these stages.
+        #[arg(value_enum)]
+        only: Vec<test::Suite>,
+    },
+    /// Formatting, clippy on both targets, house rules, licences and advisories.
+    Check,
+    /// House rules: who may use whom, and what a file may hold.
+    Tidy,
+    /// Build the browser app into `target/app`.
+    App,
+    /// Build `jnana` with CUDA on a machine that needs no GPU.
+    Cuda {
+        /// Compute capability, such as 80, 89 or 90.
+        #[arg(long, default_value = "90")]
+        compute_capability: String,
+    },
+}
+
+fn main() -> Result<()> {
+    shell::enter_workspace_root()?;
+    match Arguments::parse().task {
+        Task::Run { serve } => build::run(&serve),
+        Task::Test { only } => test::run(&only),
+        Task::Check => test::check(),
+        Task::Tidy => tidy::run(),
+        Task::App => {
+            machine::prepare(&[machine::Need::Wasm])?;
+            app::build()
+        }
+        Task::Cuda { compute_capability } => cuda::build(&compute_capability),
+    }
+}
