@@ -1,0 +1,72 @@
+import { expect, test as base, type Locator, type Page } from '@playwright/test';
+import { Server } from './server.js';
+
+/** The page as a person uses it: by roles and names. */
+export class Chat {
+  readonly message: Locator;
+  readonly send: Locator;
+  readonly stop: Locator;
+  readonly thread: Locator;
+
+  constructor(
+    readonly page: Page,
+    private readonly url: string,
+  ) {
+    this.message = page.getByRole('textbox', { name: 'Message' });
+    this.send = page.getByRole('button', { name: 'Send', exact: true });
+    this.stop = page.getByRole('button', { name: 'Stop', exact: true });
+    this.thread = page.getByRole('log');
+  }
+
+  async open(): Promise<void> {
+    await this.page.goto(this.url);
+    await expect(this.message).toBeVisible();
+  }
+
+  async ask(text: string): Promise<void> {
+    await this.message.fill(text);
+    await this.send.click();
+  }
+
+  /** The newest answer. */
+  answer(): Locator {
+    return this.thread.getByRole('article', { name: /answer/i }).last();
+  }
+
+  /** The newest question. */
+  question(): Locator {
+    return this.thread.getByRole('article', { name: /question/i }).last();
+  }
+
+  /** Waits until the newest answer is whole. */
+  async answered(): Promise<Locator> {
+    await expect(this.answer()).toBeVisible();
+    await expect(this.stop).toBeHidden({ timeout: 60_000 });
+    await expect(this.answer()).not.toBeEmpty();
+    return this.answer();
+  }
+
+  /** Opens the details of the newest answer and returns them. */
+  async details(): Promise<Locator> {
+    await this.answer().getByRole('button', { name: 'Details' }).click();
+    return this.answer().getByRole('region', { name: 'Details' });
+  }
+}
+
+export const test = base.extend<{ chat: Chat }, { server: Server }>({
+  server: [
+    async ({}, use) => {
+      const server = await Server.create();
+      await use(server);
+      await server.remove();
+    },
+    { scope: 'worker' },
+  ],
+  chat: async ({ page, server }, use) => {
+    const chat = new Chat(page, server.url);
+    await chat.open();
+    await use(chat);
+  },
+});
+
+export { expect };

@@ -1,0 +1,37 @@
+import AxeBuilder from '@axe-core/playwright';
+import { expect, test } from '../fixtures.js';
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const width of [320, 768, 1440]) {
+    test(`nothing serious for axe: ${colorScheme}, ${width} px`, async ({ chat, page }) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 800 });
+      await chat.ask('What is the capital of France?');
+      await chat.answered();
+      await page.getByRole('button', { name: 'Show a picture' }).click();
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      expect(serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+    });
+  }
+}
+
+test('a narrow screen shows everything without sideways scrolling', async ({ chat, page }) => {
+  await page.setViewportSize({ width: 320, height: 640 });
+  await chat.ask('Name three colours in a list.');
+  await chat.answered();
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(overflow).toBe(0);
+  await expect(chat.message).toBeInViewport();
+  await expect(chat.send).toBeInViewport();
+});
+
+test('the keyboard is enough', async ({ chat, page }) => {
+  await chat.message.focus();
+  await page.keyboard.type('What is the capital of France?');
+  await page.keyboard.press('Enter');
+  await chat.answered();
+  await expect(chat.answer()).toContainText('Paris');
+  await page.keyboard.press('Shift+Tab');
+  await expect(page.locator(':focus')).toBeVisible();
+});

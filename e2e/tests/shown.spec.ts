@@ -1,0 +1,48 @@
+import { browser } from '../browser.js';
+import { expect, test } from '../fixtures.js';
+import { media, spoken } from '../media.js';
+
+test.use(browser({ sound: media.explain }));
+
+test('a picture from the camera takes 49 positions of the prompt', async ({ chat, page }) => {
+  await page.getByRole('button', { name: 'Show a picture' }).click();
+  await page.getByRole('button', { name: 'Capture' }).click();
+  // The frame that will be sent is shown, and can be taken again.
+  await page.getByRole('button', { name: 'Retake' }).click();
+  await page.getByRole('button', { name: 'Capture' }).click();
+  await page.getByRole('button', { name: 'Use', exact: true }).click();
+  await expect(page.getByText(/projector: untrained/)).toBeVisible();
+  await chat.ask('What do you see?');
+  await chat.answered();
+  await expect(chat.question().getByRole('img')).toBeVisible();
+  await expect(await chat.details()).toContainText(/Picture\D*49/);
+});
+
+test('a picture, speech and text go together into one question', async ({ chat, page }) => {
+  await page.getByRole('button', { name: 'Show a picture' }).click();
+  await page.getByRole('button', { name: 'Capture' }).click();
+  await page.getByRole('button', { name: 'Use', exact: true }).click();
+  await page.getByRole('button', { name: 'Speak' }).click();
+  await page.getByRole('button', { name: 'Record', exact: true }).click();
+  await page.waitForTimeout(4_500);
+  await page.getByRole('button', { name: 'Stop recording' }).click();
+  await expect(page.getByRole('textbox', { name: 'Speech' })).toHaveValue(/explain this image/i);
+  await chat.ask('Use one sentence.');
+  await chat.answered();
+  const question = chat.question();
+  await expect(question.getByRole('img')).toBeVisible();
+  await expect(question).toContainText(new RegExp(spoken.explain.slice(0, -1), 'i'));
+  await expect(question).toContainText('Use one sentence.');
+  await expect(await chat.details()).toContainText(/Picture\D*49/);
+});
+
+test('a picture can be given as a file', async ({ chat, page }) => {
+  await page.getByRole('button', { name: 'Show a picture' }).click();
+  const chooser = page.waitForEvent('filechooser');
+  await page.getByRole('button', { name: /choose a file/i }).click();
+  await (await chooser).setFiles(media.photo);
+  await expect(page.getByRole('img', { name: 'Picture' })).toBeVisible();
+  await chat.ask('Describe it.');
+  await chat.answered();
+  await expect(await chat.details()).toContainText(/Picture\D*49/);
+});
