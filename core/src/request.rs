@@ -35,7 +35,8 @@ pub struct Embeddings {
     pub source: String,
 }
 
-/// How the next token is drawn. Filters apply in the order of the fields.
+/// How the next token is drawn: the repetition penalty first, then the temperature, then the filters in the order of the
+/// fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
     /// 0 is greedy.
@@ -46,7 +47,7 @@ pub struct Sampling {
     pub top_p: f32,
     /// Drop tokens less probable than this share of the best; 0 drops none.
     pub min_p: f32,
-    /// Divides (multiplies, when negative) the logits of tokens already there; 1 is off.
+    /// Divides (multiplies, when negative) the logits of tokens that the prompt or the answer has; 1 is off.
     pub repetition_penalty: f32,
     /// The same seed, prompt and model give the same answer.
     pub seed: u64,
@@ -61,7 +62,7 @@ impl Default for Sampling {
 /// When an answer ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-    /// Most new tokens.
+    /// Most new tokens; at least one. The context may end an answer earlier.
     pub max_tokens: usize,
     /// Token ids that end the answer and are not part of it.
     pub ids: Vec<u32>,
@@ -78,7 +79,7 @@ impl Default for Stop {
 /// One answer to make.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The prompt in order; at least one position.
+    /// The prompt in order; at least one position, and fewer than the context has.
     pub prompt: Vec<PromptPart>,
     /// How tokens are drawn.
     pub sampling: Sampling,
@@ -108,7 +109,7 @@ pub struct Usage {
     pub completion_tokens: usize,
 }
 
-/// What the engine tells of a request, in this order: text any number of times, then finished or failed.
+/// What the engine tells of a request, in this order: text any number of times, then finished or failed, then nothing more.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// More of the answer; whole characters only, never part of a stop string.

@@ -1,0 +1,140 @@
+//! Which requests run, and what each step of the engine does for them.
+
+use std::time::{Duration, Instant};
+
+use jnana_models::decoder::Decoder;
+use jnana_models::tokenizer::Tokenizer;
+
+use crate::caches::{CachePool, LiveCache, capacity_for};
+use crate::engine::EngineConfig;
+use crate::request::{Event, FinishReason, Usage};
+use crate::sequence::{Job, Sequence, identify};
+use crate::stats::Stats;
+use crate::step;
+
+/// The state of the engine thread.
+pub(crate) struct Scheduler {
+    decoder: Box<dyn Decoder>,
+    tokenizer: Tokenizer,
+    config: EngineConfig,
+    pool: CachePool,
+    live: Vec<Sequence>,
+    stats: Stats,
+}
+
+impl Scheduler {
+    pub fn new(decoder: Box<dyn Decoder>, tokenizer: Tokenizer, config: EngineConfig) -> Self {
+        let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());
+        let pool =
+            CachePool::new(decoder.shape().clone(), dtype, decoder.device().clone(), config.cache_bytes);
+        Self { decoder, tokenizer, config, pool, live: Vec::new(), stats: Stats::default() }
+    }
+
+    /// Nothing runs.
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The figures so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            live: self.live.len(),
+            live_cache_bytes: self.pool.live_bytes(),
+            reusable_cache_bytes: self.pool.finished_bytes(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// Another sequence may run.
+    pub fn has_room(&self) -> bool {
+        self.live.len() < self.config.max_live
+    }
+
+    /// Ends running sequences that nobody listens to, or all.
+    pub fn sweep(&mut self, all: bool) {
+        for index in (0..self.live.len()).rev() {
+            if all || self.live[index].is_cancelled() {
+                self.finish(index, FinishReason::Cancelled);
+            }
+        }
+    }
+
+    /// Starts a job, or gives it back when its cache has to wait for memory.
+    pub fn start(&mut self, job: Job) -> Option<Job> {
+        let positions = identify(&job.request.prompt);
+        let room = self.config.context - positions.len();
+        let max_new = room.min(job.request.stop.max_tokens);
+        let capacity = capacity_for(positions.len() + max_new, self.config.context);
+        let live: Vec<LiveCache<'_>> = self.live.iter().map(|s| (s.positions(), &s.cache)).collect();
+        match self.pool.acquire(&positions, capacity, &live) {
+            Ok(Some(acquired)) => {
+                self.live.push(Sequence::new(job, positions, acquired, max_new, &self.tokenizer));
+                None
+            }
+            Ok(None) => Some(job),
+            Err(error) => {
+                tracing::error!(%error, capacity, "no cache for a request");
+                self.stats.failed += 1;
+                job.end(Event::Failed(format!("allocate a cache of {capacity} positions: {error}")));
+                None
+            }
+        }
+    }
+
+    /// Computes one step of all running sequences and tells what came of it.
+    pub fn step(&mut self) {
+        if self.live.is_empty() {
+            return;
+        }
+        let pending: Vec<usize> = self.live.iter().map(Sequence::pending).collect();
+        let rows = step::plan(&pending, self.config.prefill_rows);
+        let started = Instant::now();
+        let outcome = step::run(self.decoder.as_ref(), &mut self.live, &rows);
+        self.stats.count_step(&pending, &rows, started.elapsed());
+        match outcome {
+            Ok(logits) => self.advance(&pending, &rows, logits),
+            Err(message) => self.fail_all(&message),
+        }
+    }
+
+    /// Draws a token for each sequence whose prompt is computed; `logits` are theirs in order.
+    fn advance(&mut self, pending: &[usize], rows: &[usize], logits: Vec<Vec<f32>>) {
+        let drawing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i] == pending[i]).collect();
+        // From the back, so that ending one does not move those still to come.
+        for (index, mut logits) in drawing.into_iter().zip(logits).rev() {
+            match self.live[index].advance(&mut logits) {
+                Ok(None) => {}
+                Ok(Some(reason)) => self.finish(index, reason),
+                Err(error) => self.fail(index, error.to_string()),
+            }
+        }
+    }
+
+    fn finish(&mut self, index: usize, reason: FinishReason) {
+        let sequence = self.live.remove(index);
+        self.stats.count_end(&sequence.usage(), reason, sequence.submitted().elapsed());
+        let (positions, cache) = sequence.finish(reason);
+        self.pool.release(positions, cache);
+    }
+
+    fn fail(&mut self, index: usize, message: String) {
+        tracing::error!(message, "a request failed");
+        self.stats.failed += 1;
+        let cache = self.live.remove(index).fail(message);
+        self.pool.discard(cache);
+    }
+
+    /// A step that failed leaves caches nobody should trust.
+    fn fail_all(&mut self, message: &str) {
+        for index in (0..self.live.len()).rev() {
+            self.fail(index, message.to_owned());
+        }
+    }
+
+    /// Ends a job that never ran because nobody waits for it.
+    pub fn drop_waiting(&mut self, job: Job) {
+        let usage = Usage { prompt_positions: job.prompt_positions(), ..Usage::default() };
+        self.stats.count_end(&usage, FinishReason::Cancelled, Duration::ZERO);
+        job.end(Event::Finished { reason: FinishReason::Cancelled, usage });
+    }
+}

@@ -1,0 +1,76 @@
+//! Figures of an engine for people and for `/metrics`.
+
+use std::time::Duration;
+
+use crate::request::{FinishReason, Usage};
+
+/// Weight of the newest answer in the running mean of answer times.
+const NEWEST: f64 = 0.2;
+
+/// A snapshot of an engine. Counts and times grow from its start; the first five fields are as of now.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Requests that run.
+    pub live: usize,
+    /// Requests that wait.
+    pub queued: usize,
+    /// Bytes of the caches of running requests.
+    pub live_cache_bytes: usize,
+    /// Bytes of the caches kept for reuse.
+    pub reusable_cache_bytes: usize,
+    /// Mean seconds of a request from submission to end, the last ones counting most.
+    pub mean_request_seconds: f64,
+    /// Requests that ended whole (stop or length).
+    pub finished: u64,
+    /// Requests that were cancelled.
+    pub cancelled: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests that were turned away because the queue was full.
+    pub refused: u64,
+    /// Prompt positions of ended requests.
+    pub prompt_positions: u64,
+    /// Those of them that came from an earlier cache.
+    pub reused_positions: u64,
+    /// Tokens of ended requests' answers.
+    pub completion_tokens: u64,
+    /// Steps of the decoder.
+    pub steps: u64,
+    /// Rows of prompts computed.
+    pub prefill_rows: u64,
+    /// Rows of answers computed.
+    pub decode_rows: u64,
+    /// Time of steps, the part of prompts by rows.
+    pub prefill_time: Duration,
+    /// Time of steps, the part of answers by rows.
+    pub decode_time: Duration,
+}
+
+impl Stats {
+    /// Counts a step of `rows[i]` rows out of `pending[i]`.
+    pub(crate) fn count_step(&mut self, pending: &[usize], rows: &[usize], time: Duration) {
+        let total: usize = rows.iter().sum();
+        let decode = pending.iter().filter(|&&p| p == 1).count();
+        self.steps += 1;
+        self.decode_rows += decode as u64;
+        self.prefill_rows += (total - decode) as u64;
+        let decode_time = time.mul_f64(decode as f64 / total.max(1) as f64);
+        self.decode_time += decode_time;
+        self.prefill_time += time.saturating_sub(decode_time);
+    }
+
+    /// Counts a request that ended without failing.
+    pub(crate) fn count_end(&mut self, usage: &Usage, reason: FinishReason, time: Duration) {
+        self.prompt_positions += usage.prompt_positions as u64;
+        self.reused_positions += usage.reused_positions as u64;
+        self.completion_tokens += usage.completion_tokens as u64;
+        if reason == FinishReason::Cancelled {
+            self.cancelled += 1;
+            return;
+        }
+        let first = self.finished == 0;
+        self.finished += 1;
+        let weight = if first { 1.0 } else { NEWEST };
+        self.mean_request_seconds += weight * (time.as_secs_f64() - self.mean_request_seconds);
+    }
+}
