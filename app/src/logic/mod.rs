@@ -1,0 +1,12 @@
+//! What the app computes without a browser.
+
+pub mod branches;
+pub mod fit;
+pub mod markdown;
+pub mod schema;
+pub mod sentences;
+pub mod sniff;
+pub mod sse;
+pub mod strokes;
+pub mod wav;
+pub mod words;
