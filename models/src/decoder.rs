@@ -130,6 +130,13 @@ pub struct Span<'a> {
     pub rows: usize,
 }
 
+impl Span<'_> {
+    /// Makes the rows that every layer has appended valid.
+    pub(crate) fn commit(&mut self) {
+        self.cache.advance(self.rows);
+    }
+}
+
 /// A network that continues a sequence of embeddings.
 ///
 /// Linears work on all rows of a step at once; only attention looks at the sequences one by one, so no padding is needed

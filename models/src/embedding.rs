@@ -1,0 +1,48 @@
+//! The table from ids to vectors.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use crate::linear::{Linear, Weight};
+use crate::ops::Mode;
+
+/// A table `[vocabulary, width]`.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    table: Weight,
+    output: DType,
+}
+
+impl Embedding {
+    pub(crate) fn new(table: Weight, output: DType) -> Self {
+        Self { table, output }
+    }
+
+    fn rows(&self) -> Result<usize> {
+        match &self.table {
+            Weight::Dense(table) => table.dim(0),
+            Weight::Quantized(blocks) => Ok(blocks.shape().dims2()?.0),
+        }
+    }
+
+    /// The head that shares this table.
+    pub(crate) fn as_head(&self, mode: Mode) -> Linear {
+        Linear::new(self.table.clone(), None, mode)
+    }
+
+    /// Ids (u32, any shape) to vectors; checked here because a GPU would read out of bounds without a word.
+    pub(crate) fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        let rows = self.rows()?;
+        let flat = ids.flatten_all()?.to_dtype(DType::U32)?;
+        let on_host = flat.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
+        if let Some(id) = on_host.iter().find(|id| **id as usize >= rows) {
+            bail!("embed: id {id} is outside the vocabulary of {rows}");
+        }
+        let vectors = match &self.table {
+            Weight::Dense(table) => table.index_select(&flat.to_device(table.device())?, 0)?,
+            Weight::Quantized(blocks) => blocks.embedding(&flat)?,
+        };
+        let mut shape = ids.dims().to_vec();
+        shape.push(vectors.dim(1)?);
+        vectors.to_dtype(self.output)?.reshape(shape)
+    }
+}

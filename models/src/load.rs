@@ -1,0 +1,313 @@
+//! From a path to a network that runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde_json::{Value as Json, json};
+
+use crate::decoder::Decoder;
+use crate::llama::{self, Llama};
+use crate::ops::Mode;
+use crate::phi::{self, Phi};
+use crate::tokenizer::Tokenizer;
+use crate::weights::{GgufFile, Quantization, SafetensorsFolder, TensorSource, WeightOptions, Weights};
+use crate::{Error, Result};
+
+/// How to load a network.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Where it runs.
+    pub device: Device,
+    /// Type of dense weights; `None` is f32 on the CPU and bf16 elsewhere. The CPU computes in f32 whatever this says.
+    pub dtype: Option<DType>,
+    /// Quantises dense weights while loading; those that are quantised already stay as they are.
+    pub quantize: Option<Quantization>,
+    /// For serving or for training.
+    pub mode: Mode,
+    /// Keeps only so many rows of embedding table and head (50,295 of phi-2's 51,200, for instance).
+    pub vocab_rows: Option<usize>,
+}
+
+impl LoadOptions {
+    /// Inference on `device` with its usual types.
+    #[must_use]
+    pub fn new(device: Device) -> Self {
+        Self { device, dtype: None, quantize: None, mode: Mode::Inference, vocab_rows: None }
+    }
+
+    fn types(&self) -> Result<(DType, DType)> {
+        let cpu = self.device.is_cpu();
+        let dtype = self.dtype.unwrap_or(if cpu { DType::F32 } else { DType::BF16 });
+        let fits = if cpu { matches!(dtype, DType::F32 | DType::F16) } else { dtype.is_float() };
+        if !fits {
+            let reason = if cpu { "the CPU multiplies f32 and f16" } else { "weights are f32, f16 or bf16" };
+            return Err(Error::Options { option: format!("dtype {dtype:?}"), reason: reason.to_owned() });
+        }
+        Ok((dtype, if cpu { DType::F32 } else { dtype }))
+    }
+}
+
+/// A network, its tokenizer and what is known about it.
+pub struct Loaded {
+    /// The network.
+    pub decoder: Box<dyn Decoder>,
+    /// Its tokenizer, when the model's files have one.
+    pub tokenizer: Option<Tokenizer>,
+    /// What is known about it.
+    pub info: ModelInfo,
+}
+
+/// What is known about a loaded network.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// A name for people: `general.name` of a GGUF file, else that of the file or folder.
+    pub name: String,
+    /// Where it came from: the GGUF file or the folder.
+    pub path: PathBuf,
+    /// The configuration as a Hugging Face `config.json`.
+    pub config: Json,
+    /// The chat template that the files carry (Jinja), for reference.
+    pub chat_template: Option<String>,
+    /// Numbers in the weights.
+    pub parameters: u64,
+    /// Bytes that the weights take on the device.
+    pub weight_bytes: u64,
+}
+
+/// Loads a decoder from a GGUF file, a folder with one GGUF file, or a Hugging Face folder.
+///
+/// # Errors
+/// When the path holds no model, its files are damaged or do not fit together, or the options do not go with it.
+pub fn load_decoder(path: &Path, options: &LoadOptions) -> Result<Loaded> {
+    match locate(path)? {
+        Found::Gguf(file) => load_gguf(&file, options),
+        Found::Folder(folder) => load_folder(&folder, options),
+    }
+}
+
+enum Found {
+    Gguf(PathBuf),
+    Folder(PathBuf),
+}
+
+fn locate(path: &Path) -> Result<Found> {
+    const EXPECTED: &str =
+        "a .gguf file, a folder with one, or a folder with config.json and model.safetensors";
+    let not_a_model = |got: String| Error::NotAModel { path: path.to_owned(), expected: EXPECTED, got };
+    if path.is_file() {
+        return match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("gguf") => Ok(Found::Gguf(path.to_owned())),
+            _ => Err(not_a_model("another file".into())),
+        };
+    }
+    if !path.is_dir() {
+        return Err(not_a_model("nothing".into()));
+    }
+    if SafetensorsFolder::is_in(path) {
+        return Ok(Found::Folder(path.to_owned()));
+    }
+    let entries = fs::read_dir(path).map_err(Error::io("read", path))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    let mut gguf = files.filter(|file| file.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")));
+    match (gguf.next(), gguf.next()) {
+        (Some(one), None) => Ok(Found::Gguf(one)),
+        (Some(_), Some(_)) => Err(not_a_model("several .gguf files; name one".into())),
+        _ => Err(not_a_model("a folder without weights".into())),
+    }
+}
+
+/// A configuration of one of the families.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Config {
+    /// Phi-1, 1.5, 2.
+    Phi(phi::Config),
+    /// Llama and its relatives.
+    Llama(llama::Config),
+}
+
+impl Config {
+    /// Reads a `config.json`; `path` is for messages.
+    ///
+    /// # Errors
+    /// When `model_type` is not known or a field is missing.
+    pub fn from_json(json: &Json, path: &Path) -> Result<Self> {
+        match json["model_type"].as_str() {
+            Some("phi") => serde_json::from_value(json.clone()).map(Self::Phi).map_err(Error::json(path)),
+            Some("llama") => serde_json::from_value(json.clone()).map(Self::Llama).map_err(Error::json(path)),
+            other => Err(Error::Field {
+                path: path.to_owned(),
+                key: "model_type".into(),
+                expected: "phi or llama".into(),
+                got: other.unwrap_or("nothing").to_owned(),
+            }),
+        }
+    }
+
+    /// The `config.json` of this configuration.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let (model_type, class, fields) = match self {
+            Self::Phi(config) => ("phi", "PhiForCausalLM", json!(config)),
+            Self::Llama(config) => ("llama", "LlamaForCausalLM", json!(config)),
+        };
+        let mut json = json!({ "model_type": model_type, "architectures": [class] });
+        if let (Json::Object(all), Json::Object(fields)) = (&mut json, fields) {
+            all.extend(fields);
+        }
+        json
+    }
+
+    /// Rows of the embedding table.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Phi(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+        }
+    }
+
+    /// The configuration that a GGUF file's metadata describes.
+    ///
+    /// # Errors
+    /// When an entry is missing or something else than it should be.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self> {
+        let vocab_size = file.shape("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
+        let vocab_size = vocab_size.ok_or_else(|| Error::MissingTensor {
+            path: file.path().to_owned(),
+            tensor: "model.embed_tokens.weight".into(),
+        })?;
+        match file.architecture() {
+            "phi2" => phi_from_gguf(file, vocab_size).map(Self::Phi),
+            _ => llama_from_gguf(file, vocab_size).map(Self::Llama),
+        }
+    }
+}
+
+fn phi_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<phi::Config> {
+    let rotated = file.usize_of("rope.dimension_count")?;
+    Ok(phi::Config {
+        vocab_size,
+        hidden_size: file.usize_of("embedding_length")?,
+        intermediate_size: file.usize_of("feed_forward_length")?,
+        num_hidden_layers: file.usize_of("block_count")?,
+        num_attention_heads: file.usize_of("attention.head_count")?,
+        num_key_value_heads: file.optional_usize_of("attention.head_count_kv")?,
+        max_position_embeddings: file.usize_of("context_length")?,
+        layer_norm_eps: file.optional_f64_of("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
+        partial_rotary_factor: rotated as f64 / file.head_dim() as f64,
+        rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
+        rope_parameters: None,
+        qk_layernorm: false,
+        tie_word_embeddings: file.shape("lm_head.weight").is_none(),
+    })
+}
+
+fn llama_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<llama::Config> {
+    let has = |name: &str| file.shape(name).is_some();
+    let scaling = match (file.value("llama.rope.scaling.type"), file.optional_f64_of("rope.scaling.factor")?)
+    {
+        (Some(candle_core::quantized::gguf_file::Value::String(kind)), factor) if kind != "none" => {
+            let factor = factor.filter(|_| kind == "linear");
+            let factor =
+                factor.ok_or_else(|| file.field("llama.rope.scaling.type", "none or linear", kind))?;
+            Some(crate::rotary::Scaling::Linear { factor: factor as f32 })
+        }
+        _ => None,
+    };
+    Ok(llama::Config {
+        vocab_size,
+        hidden_size: file.usize_of("embedding_length")?,
+        intermediate_size: file.usize_of("feed_forward_length")?,
+        num_hidden_layers: file.usize_of("block_count")?,
+        num_attention_heads: file.usize_of("attention.head_count")?,
+        num_key_value_heads: file.optional_usize_of("attention.head_count_kv")?,
+        head_dim: Some(file.head_dim()),
+        max_position_embeddings: file.usize_of("context_length")?,
+        rms_norm_eps: file.optional_f64_of("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
+        rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
+        rope_scaling: scaling,
+        rope_parameters: None,
+        attention_bias: has("model.layers.0.self_attn.q_proj.bias"),
+        mlp_bias: has("model.layers.0.mlp.up_proj.bias"),
+        tie_word_embeddings: !has("lm_head.weight"),
+    })
+}
+
+/// Builds the network of `config` from `weights` with `vocab_rows` rows, all of them when `None`.
+///
+/// # Errors
+/// When a tensor is missing or of another shape, or there are fewer rows than asked for.
+pub fn build(config: &Config, weights: &Weights, vocab_rows: Option<usize>) -> Result<Box<dyn Decoder>> {
+    let rows = vocab_rows.unwrap_or(config.vocab_size());
+    if rows == 0 || rows > config.vocab_size() {
+        return Err(Error::Options {
+            option: format!("vocab_rows {rows}"),
+            reason: format!("the model has {} rows, and they can only be cut", config.vocab_size()),
+        });
+    }
+    Ok(match config {
+        Config::Phi(config) => Box::new(Phi::new(config, weights, rows)?),
+        Config::Llama(config) => Box::new(Llama::new(config, weights, rows)?),
+    })
+}
+
+fn weights_of(source: Arc<dyn TensorSource>, options: &LoadOptions) -> Result<Weights> {
+    let (dtype, activations) = options.types()?;
+    let (device, quantize, mode) = (options.device.clone(), options.quantize, options.mode);
+    Ok(Weights::new(source, WeightOptions { device, dtype, activations, quantize, mode }))
+}
+
+fn load_gguf(path: &Path, options: &LoadOptions) -> Result<Loaded> {
+    let file = Arc::new(GgufFile::open(path)?);
+    let config = Config::from_gguf(&file)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let tokenizer = match Tokenizer::from_folder(folder)? {
+        Some(beside) => Some(beside),
+        None if file.value("tokenizer.ggml.model").is_some() => Some(Tokenizer::from_gguf(&file)?),
+        None => None,
+    };
+    let weights = weights_of(file.clone(), options)?;
+    let decoder = build(&config, &weights, options.vocab_rows)?;
+    let info = ModelInfo {
+        name: file.string("general.name").unwrap_or_else(|_| name_of(path)),
+        path: path.to_owned(),
+        config: config.to_json(),
+        chat_template: file.string("tokenizer.chat_template").ok(),
+        parameters: weights.parameters(),
+        weight_bytes: weights.bytes(),
+    };
+    Ok(Loaded { decoder, tokenizer, info })
+}
+
+fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Loaded> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let json: Json = serde_json::from_str(&text).map_err(Error::json(&path))?;
+    let config = Config::from_json(&json, &path)?;
+    let weights = weights_of(Arc::new(SafetensorsFolder::open(folder)?), options)?;
+    let decoder = build(&config, &weights, options.vocab_rows)?;
+    let info = ModelInfo {
+        name: name_of(folder),
+        path: folder.to_owned(),
+        config: json,
+        chat_template: chat_template(folder),
+        parameters: weights.parameters(),
+        weight_bytes: weights.bytes(),
+    };
+    Ok(Loaded { decoder, tokenizer: Tokenizer::from_folder(folder)?, info })
+}
+
+fn chat_template(folder: &Path) -> Option<String> {
+    if let Ok(template) = fs::read_to_string(folder.join("chat_template.jinja")) {
+        return Some(template);
+    }
+    let text = fs::read_to_string(folder.join("tokenizer_config.json")).ok()?;
+    let json: Json = serde_json::from_str(&text).ok()?;
+    json["chat_template"].as_str().map(str::to_owned)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+}

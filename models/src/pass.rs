@@ -1,0 +1,148 @@
+//! One forward through a network: which rows stand where and what they see. Networks are written once, over flat rows
+//! `[n, width]`; whether these are spans of cached sequences or a padded batch is decided here.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use crate::decoder::{SequenceCache, Span};
+use crate::ops::{Mode, attend_cached, attend_padded, causal_only, padding_mask};
+use crate::rotary::{Rotary, Turns};
+
+/// Head counts and width of one attention layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadShape {
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) dim: usize,
+}
+
+enum Rows<'a, 'c> {
+    Spans(&'a [Span<'c>]),
+    Batch { b: usize, t: usize, hidden: Tensor },
+}
+
+/// The positions of all rows and how they attend.
+pub(crate) struct Pass<'a, 'c> {
+    rows: Rows<'a, 'c>,
+    turns: Turns,
+    mode: Mode,
+}
+
+impl<'a, 'c> Pass<'a, 'c> {
+    /// The rows of `spans`, one after the other; they have to be `n`.
+    pub(crate) fn over_spans(
+        spans: &'a [Span<'c>],
+        n: usize,
+        rotary: &Rotary,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let total: usize = spans.iter().map(|span| span.rows).sum();
+        if total != n {
+            bail!("forward: {n} rows given, the spans have {total}");
+        }
+        for Span { cache, rows } in spans {
+            if cache.len() + rows > cache.capacity() {
+                bail!("cache of {} positions is full: {} + {rows}", cache.capacity(), cache.len());
+            }
+        }
+        let positions: Vec<u32> = spans
+            .iter()
+            .flat_map(|span| (span.cache.len()..span.cache.len() + span.rows).map(|position| position as u32))
+            .collect();
+        let turns = rotary.turns(&positions, dtype, device)?;
+        Ok(Self { rows: Rows::Spans(spans), turns, mode: Mode::Inference })
+    }
+
+    /// All rows of a batch `[b, t]`; `mask` as in [`forward_padded`](crate::decoder::Decoder::forward_padded).
+    pub(crate) fn over_batch(
+        (b, t): (usize, usize),
+        mask: Option<&Tensor>,
+        rotary: &Rotary,
+        dtype: DType,
+        device: &Device,
+        mode: Mode,
+    ) -> Result<Self> {
+        let (hidden, positions): (_, Vec<u32>) = match mask {
+            None => (causal_only(t, device)?, (0..b).flat_map(|_| 0..t as u32).collect()),
+            Some(mask) => {
+                if mask.dims() != [b, t] {
+                    bail!("forward: mask of shape {:?} for a batch of {b} rows of {t}", mask.dims());
+                }
+                let mask = mask.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec2::<u32>()?;
+                (padding_mask(&mask, t, device)?, mask.iter().flat_map(|row| positions_of(row)).collect())
+            }
+        };
+        let turns = rotary.turns(&positions, dtype, device)?;
+        Ok(Self { rows: Rows::Batch { b, t, hidden }, turns, mode })
+    }
+
+    /// Turns queries or keys `[n, heads, head_dim]` by their positions.
+    pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        self.turns.apply(x, self.mode)
+    }
+
+    /// Attention of `layer`: `q` `[n, heads, head_dim]`, `k` and `v` `[n, kv_heads, head_dim]`, all rotated already;
+    /// returns `[n, heads * head_dim]`.
+    pub(crate) fn attend(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        match &self.rows {
+            Rows::Spans(spans) => self.attend_spans(layer, spans, q, k, v),
+            Rows::Batch { b, t, hidden } => {
+                let batch = |x: &Tensor| {
+                    let (_, heads, dim) = x.dims3()?;
+                    x.reshape((*b, *t, heads, dim))
+                };
+                let mixed = attend_padded(&batch(q)?, &batch(k)?, &batch(v)?, hidden, self.mode)?;
+                mixed.flatten_to(1)
+            }
+        }
+    }
+
+    fn attend_spans(
+        &self,
+        layer: usize,
+        spans: &[Span<'_>],
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+    ) -> Result<Tensor> {
+        let mut mixed = Vec::with_capacity(spans.len());
+        let mut start = 0;
+        for Span { cache, rows } in spans {
+            let rows = *rows;
+            if rows == 0 {
+                continue;
+            }
+            let part = |x: &Tensor| x.narrow(0, start, rows);
+            let (keys, values) = append(cache, layer, &part(k)?, &part(v)?)?;
+            mixed.push(attend_cached(&part(q)?, &keys, &values, self.mode)?);
+            start += rows;
+        }
+        match mixed.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => Tensor::cat(&mixed, 0),
+        }
+    }
+}
+
+fn append(cache: &SequenceCache, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    cache.append(layer, &k.transpose(0, 1)?, &v.transpose(0, 1)?)
+}
+
+/// Positions count from the first real one; those before it stand at 0 and are seen by nobody.
+fn positions_of(mask: &[u32]) -> impl Iterator<Item = u32> {
+    let first = mask.iter().position(|real| *real != 0).unwrap_or(0);
+    (0..mask.len()).map(move |i| i.saturating_sub(first) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_from_the_first_real_one() {
+        let positions = |mask: &[u32]| positions_of(mask).collect::<Vec<_>>();
+        assert_eq!(positions(&[0, 0, 1, 1]), [0, 0, 0, 1]);
+        assert_eq!(positions(&[1, 1, 0, 0]), [0, 1, 2, 3]);
+        assert_eq!(positions(&[0, 0]), [0, 1]);
+    }
+}

@@ -1,0 +1,137 @@
+//! GGUF files, written tensor by tensor so that memory never holds more than one.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, version 3.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::{GgmlDType, QTensor};
+
+use crate::{Error, Result};
+
+/// Name, block format and shape (outermost dimension first) of each tensor, in the order of writing.
+pub type Entry = (String, GgmlDType, Vec<usize>);
+
+/// A metadata value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meta {
+    /// A whole number.
+    U32(u32),
+    /// A number with a fraction.
+    F32(f32),
+    /// Text.
+    Text(String),
+}
+
+/// Tensors begin at multiples of this.
+const ALIGNMENT: usize = 32;
+
+/// An unfinished GGUF file; it gets its name when it is whole.
+pub struct GgufWriter {
+    path: PathBuf,
+    partial: PathBuf,
+    out: BufWriter<File>,
+    entries: std::vec::IntoIter<Entry>,
+}
+
+impl GgufWriter {
+    /// Creates the file and writes metadata and the list of tensors.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn create(path: &Path, metadata: &[(String, Meta)], entries: Vec<Entry>) -> Result<Self> {
+        let partial = path.with_extension("gguf.partial");
+        let file = File::create(&partial).map_err(Error::io("create", &partial))?;
+        let mut out = BufWriter::new(file);
+        out.write_all(&head(metadata, &entries)).map_err(Error::io("write", &partial))?;
+        Ok(Self { path: path.to_owned(), partial, out, entries: entries.into_iter() })
+    }
+
+    /// Writes the next tensor, which has to be as announced.
+    ///
+    /// # Errors
+    /// When it is another one, or the file cannot be written.
+    pub fn write(&mut self, tensor: &QTensor) -> Result<()> {
+        let Some((name, blocks, shape)) = self.entries.next() else {
+            let reason = "more tensors are written than were announced".to_owned();
+            return Err(Error::Corrupt { path: self.path.clone(), reason });
+        };
+        if tensor.shape().dims() != shape || tensor.dtype() != blocks {
+            let got = tensor.shape().dims().to_vec();
+            return Err(Error::Shape { path: self.path.clone(), tensor: name, expected: shape, got });
+        }
+        let data = tensor.data().map_err(Error::compute(name))?;
+        let padding = data.len().next_multiple_of(ALIGNMENT) - data.len();
+        self.out.write_all(&data).map_err(Error::io("write", &self.partial))?;
+        self.out.write_all(&[0; ALIGNMENT][..padding]).map_err(Error::io("write", &self.partial))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When tensors are missing, or the file cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        if let Some((tensor, ..)) = self.entries.next() {
+            return Err(Error::MissingTensor { path: self.path, tensor });
+        }
+        self.out.flush().map_err(Error::io("write", &self.partial))?;
+        fs::rename(&self.partial, &self.path).map_err(Error::io("rename", &self.partial))
+    }
+}
+
+fn head(metadata: &[(String, Meta)], entries: &[Entry]) -> Vec<u8> {
+    let mut out = b"GGUF".to_vec();
+    out.extend(3u32.to_le_bytes());
+    out.extend((entries.len() as u64).to_le_bytes());
+    out.extend((metadata.len() as u64).to_le_bytes());
+    for (key, value) in metadata {
+        text(&mut out, key);
+        match value {
+            Meta::U32(value) => [4u32.to_le_bytes(), value.to_le_bytes()].iter().for_each(|b| out.extend(b)),
+            Meta::F32(value) => [6u32.to_le_bytes(), value.to_le_bytes()].iter().for_each(|b| out.extend(b)),
+            Meta::Text(value) => {
+                out.extend(8u32.to_le_bytes());
+                text(&mut out, value);
+            }
+        }
+    }
+    let mut offset = 0;
+    for (name, blocks, shape) in entries {
+        text(&mut out, name);
+        out.extend((shape.len() as u32).to_le_bytes());
+        shape.iter().rev().for_each(|dim| out.extend((*dim as u64).to_le_bytes()));
+        out.extend(type_id(*blocks).to_le_bytes());
+        out.extend((offset as u64).to_le_bytes());
+        let bytes = shape.iter().product::<usize>() / blocks.block_size() * blocks.type_size();
+        offset += bytes.next_multiple_of(ALIGNMENT);
+    }
+    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+    out
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+/// `enum ggml_type` of ggml.h.
+fn type_id(blocks: GgmlDType) -> u32 {
+    match blocks {
+        GgmlDType::F32 => 0,
+        GgmlDType::F16 => 1,
+        GgmlDType::Q4_0 => 2,
+        GgmlDType::Q4_1 => 3,
+        GgmlDType::Q5_0 => 6,
+        GgmlDType::Q5_1 => 7,
+        GgmlDType::Q8_0 => 8,
+        GgmlDType::Q8_1 => 9,
+        GgmlDType::Q2K => 10,
+        GgmlDType::Q3K => 11,
+        GgmlDType::Q4K => 12,
+        GgmlDType::Q5K => 13,
+        GgmlDType::Q6K => 14,
+        GgmlDType::Q8K => 15,
+        GgmlDType::BF16 => 30,
+    }
+}

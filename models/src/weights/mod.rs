@@ -1,0 +1,308 @@
+//! Named tensors from Hugging Face folders and GGUF files, in the type the network wants them.
+
+mod gguf;
+mod gguf_names;
+mod gguf_writer;
+mod mmap;
+mod quantize;
+mod safetensors;
+mod source;
+mod writer;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::quantized::QTensor;
+use candle_core::{DType, Device, Tensor};
+
+pub use self::gguf::GgufFile;
+pub use self::gguf_names::gguf_name;
+pub use self::gguf_writer::{GgufWriter, Meta};
+pub use self::mmap::MappedFile;
+pub use self::quantize::{Quantization, quantize_rows};
+pub use self::safetensors::SafetensorsFolder;
+pub use self::source::{InMemory, Stored, TensorSource};
+pub use self::writer::SafetensorsWriter;
+
+use crate::embedding::Embedding;
+use crate::linear::{Linear, Weight};
+use crate::ops::{LayerNorm, Mode, RmsNorm};
+use crate::{Error, Result};
+
+/// How tensors are turned into weights.
+#[derive(Debug, Clone)]
+pub struct WeightOptions {
+    /// Where they go.
+    pub device: Device,
+    /// Type of dense matrices.
+    pub dtype: DType,
+    /// Type of activations, and so of norms and biases.
+    pub activations: DType,
+    /// Turns dense matrices into blocks.
+    pub quantize: Option<Quantization>,
+    /// What they are for.
+    pub mode: Mode,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    parameters: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Tensors below a dotted prefix of a [`TensorSource`].
+#[derive(Clone)]
+pub struct Weights {
+    source: Arc<dyn TensorSource>,
+    options: Arc<WeightOptions>,
+    tally: Arc<Tally>,
+    prefix: String,
+}
+
+impl Weights {
+    /// All tensors of `source`.
+    #[must_use]
+    pub fn new(source: Arc<dyn TensorSource>, options: WeightOptions) -> Self {
+        Self { source, options: Arc::new(options), tally: Arc::default(), prefix: String::new() }
+    }
+
+    /// Tensors in memory, as they are, for `mode`.
+    #[must_use]
+    pub fn from_tensors(tensors: HashMap<String, Tensor>, dtype: DType, device: Device, mode: Mode) -> Self {
+        let options = WeightOptions { device, dtype, activations: dtype, quantize: None, mode };
+        Self::new(Arc::new(InMemory::new(tensors)), options)
+    }
+
+    /// The tensors whose names begin with `part` and a dot.
+    #[must_use]
+    pub fn pp(&self, part: impl Display) -> Self {
+        Self { prefix: format!("{}{part}.", self.prefix), ..self.clone() }
+    }
+
+    /// Where weights go.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.options.device
+    }
+
+    /// Type of activations.
+    #[must_use]
+    pub fn activations(&self) -> DType {
+        self.options.activations
+    }
+
+    /// What the weights are for.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.options.mode
+    }
+
+    /// Numbers loaded so far (tied tensors once).
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.tally.parameters.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the loaded weights take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tally.bytes.load(Ordering::Relaxed)
+    }
+
+    /// True when there is a tensor `name`.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.source.shape(&self.full(name)).is_some()
+    }
+
+    /// Shape of `name` in the file.
+    ///
+    /// # Errors
+    /// When there is no such tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        let tensor = self.full(name);
+        let shape = self.source.shape(&tensor);
+        shape.ok_or_else(|| Error::MissingTensor { path: self.source.path().to_owned(), tensor })
+    }
+
+    /// A tensor (norm or bias) in the activations' type.
+    ///
+    /// # Errors
+    /// When it is missing or not of `shape`.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.first_rows_of(name, shape, shape.first().copied().unwrap_or(1))
+    }
+
+    /// The first `keep` rows of a tensor of `shape` in the activations' type.
+    ///
+    /// # Errors
+    /// When it is missing or not of `shape`.
+    pub fn first_rows_of(&self, name: &str, shape: &[usize], keep: usize) -> Result<Tensor> {
+        let dtype = self.options.activations;
+        let tensor = match self.checked(name, shape, &self.options.device)? {
+            Stored::Dense(tensor) => tensor.to_dtype(dtype),
+            Stored::Quantized(blocks) => {
+                blocks.dequantize(&self.options.device).and_then(|tensor| tensor.to_dtype(dtype))
+            }
+        };
+        let kept =
+            tensor.and_then(|tensor| first_rows(&tensor, keep)).map_err(Error::compute(self.full(name)))?;
+        self.count(kept.elem_count(), kept.elem_count() * dtype.size_in_bytes());
+        Ok(kept)
+    }
+
+    /// A layer norm from `weight` and `bias` (`[width]`).
+    ///
+    /// # Errors
+    /// When one is missing or of another shape.
+    pub fn layer_norm(&self, width: usize, epsilon: f64) -> Result<LayerNorm> {
+        Ok(LayerNorm {
+            weight: self.tensor("weight", &[width])?,
+            bias: self.tensor("bias", &[width])?,
+            epsilon: epsilon as f32,
+            mode: self.options.mode,
+        })
+    }
+
+    /// A root-mean-square norm from `weight` (`[width]`).
+    ///
+    /// # Errors
+    /// When it is missing or of another shape.
+    pub fn rms_norm(&self, width: usize, epsilon: f64) -> Result<RmsNorm> {
+        Ok(RmsNorm {
+            weight: self.tensor("weight", &[width])?,
+            epsilon: epsilon as f32,
+            mode: self.options.mode,
+        })
+    }
+
+    /// A linear layer from `weight` (`[outputs, inputs]`) and, if `bias`, `bias` (`[outputs]`).
+    ///
+    /// # Errors
+    /// When one is missing or of another shape.
+    pub fn linear(&self, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
+        let weight = self.matrix("weight", (outputs, inputs), outputs, self.options.quantize)?;
+        let bias = bias.then(|| self.tensor("bias", &[outputs])).transpose()?;
+        Ok(Linear::new(weight, bias, self.options.mode))
+    }
+
+    /// A head over the first `keep` of `rows` words.
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another shape.
+    pub fn head(&self, inputs: usize, rows: usize, keep: usize, bias: bool) -> Result<Linear> {
+        let quantize = self.options.quantize.map(Quantization::for_head);
+        let weight = self.matrix("weight", (rows, inputs), keep, quantize)?;
+        let bias = bias.then(|| self.first_rows_of("bias", &[rows], keep)).transpose()?;
+        Ok(Linear::new(weight, bias, self.options.mode))
+    }
+
+    /// The first `keep` of `rows` rows of the embedding table `weight`.
+    ///
+    /// A quantised table stays quantised, a dense one keeps its file's type on the CPU: a step touches few rows of it.
+    /// With `tied` it is also the head's matrix and follows the rules of one.
+    ///
+    /// # Errors
+    /// When it is missing or of another shape.
+    pub fn embedding(&self, rows: usize, width: usize, keep: usize, tied: bool) -> Result<Embedding> {
+        let lookup_only = !tied && self.options.device.is_cpu() && self.options.mode == Mode::Inference;
+        let table = if lookup_only {
+            let stored = self.checked("weight", &[rows, width], &self.options.device)?;
+            self.keep_rows("weight", stored, keep)?
+        } else {
+            let quantize = self.options.quantize.map(Quantization::for_head);
+            self.matrix("weight", (rows, width), keep, quantize)?
+        };
+        Ok(Embedding::new(table, self.options.activations))
+    }
+
+    fn matrix(
+        &self,
+        name: &str,
+        (rows, columns): (usize, usize),
+        keep: usize,
+        quantize: Option<Quantization>,
+    ) -> Result<Weight> {
+        let blocks = quantize.and_then(|quantization| quantization.blocks(columns));
+        let device = if blocks.is_some() { &Device::Cpu } else { &self.options.device };
+        let stored = match (self.checked(name, &[rows, columns], device)?, blocks) {
+            (Stored::Dense(tensor), Some(blocks)) => {
+                let quantized = quantize_rows(&tensor, blocks, &self.options.device);
+                Stored::Quantized(quantized.map_err(Error::compute(format!("quantise {}", self.full(name))))?)
+            }
+            (Stored::Dense(tensor), None) => {
+                Stored::Dense(tensor.to_dtype(self.options.dtype).map_err(Error::compute(self.full(name)))?)
+            }
+            (quantized, _) => quantized,
+        };
+        self.keep_rows(name, stored, keep)
+    }
+
+    fn keep_rows(&self, name: &str, stored: Stored, keep: usize) -> Result<Weight> {
+        let weight = match stored {
+            Stored::Dense(tensor) => first_rows(&tensor, keep).map(Weight::Dense),
+            Stored::Quantized(blocks) => {
+                first_block_rows(blocks, keep).map(|kept| Weight::Quantized(Arc::new(kept)))
+            }
+        };
+        let weight = weight.map_err(Error::compute(self.full(name)))?;
+        self.count(weight.elements(), weight.bytes());
+        Ok(weight)
+    }
+
+    fn checked(&self, name: &str, expected: &[usize], device: &Device) -> Result<Stored> {
+        let got = self.shape(name)?;
+        if got != expected {
+            let path = self.source.path().to_owned();
+            return Err(Error::Shape { path, tensor: self.full(name), expected: expected.to_vec(), got });
+        }
+        self.source.read(&self.full(name), device)
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn count(&self, parameters: usize, bytes: usize) {
+        self.tally.parameters.fetch_add(parameters as u64, Ordering::Relaxed);
+        self.tally.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// The first `keep` rows, in memory of their own when some are left out.
+fn first_rows(tensor: &Tensor, keep: usize) -> candle_core::Result<Tensor> {
+    if tensor.rank() == 0 || tensor.dim(0)? == keep {
+        return Ok(tensor.clone());
+    }
+    tensor.narrow(0, 0, keep)?.copy()
+}
+
+fn first_block_rows(blocks: QTensor, keep: usize) -> candle_core::Result<QTensor> {
+    let (rows, columns) = blocks.shape().dims2()?;
+    if rows == keep {
+        return Ok(blocks);
+    }
+    let row_bytes = blocks.storage_size_in_bytes() / rows;
+    let data = blocks.data()?;
+    let mut aligned = vec![0u32; (keep * row_bytes).div_ceil(size_of::<u32>())];
+    let target: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+    target[..keep * row_bytes].copy_from_slice(&data[..keep * row_bytes]);
+    let kept = std::borrow::Cow::Borrowed(&target[..keep * row_bytes]);
+    let storage = candle_core::quantized::QStorage::from_data(kept, &blocks.device(), blocks.dtype())?;
+    QTensor::new(storage, (keep, columns))
+}
+
+/// The source in `path`: a GGUF file or a safetensors folder.
+///
+/// # Errors
+/// When it is neither, or cannot be read.
+pub fn open(path: &Path) -> Result<Arc<dyn TensorSource>> {
+    if path.is_dir() {
+        Ok(Arc::new(SafetensorsFolder::open(path)?))
+    } else {
+        Ok(Arc::new(GgufFile::open(path)?))
+    }
+}
