@@ -10,7 +10,7 @@ try {
 
 try {
   const { default: init } = await import("/app.js");
-  await init();
+  await init({ module_or_path: "/app_bg.wasm" });
 } catch (error) {
   const words = document.getElementById("shell-words");
   if (words) words.textContent = `The app could not be loaded (${error.message}). Reload the page to try again.`;

@@ -34,11 +34,24 @@ pub(crate) fn load_list(store: Store) {
         let query = store.query.get_untracked();
         match api::conversations(&query).await {
             // An answer to an older question must not replace a newer one's.
-            Ok(list) if store.query.get_untracked() == query => store.list.set(Some(list)),
+            Ok(list) if store.query.get_untracked() == query => show_list(store, list),
             Ok(_) => {}
             Err(failure) => store.fail(&failure),
         }
     });
+}
+
+fn show_list(store: Store, list: Vec<Summary>) {
+    // The server titles a conversation after its first question.
+    for summary in &list {
+        let is_news = store.conversation.with_untracked(|shown| {
+            shown.as_ref().is_some_and(|shown| shown.summary.id == summary.id && shown.summary != *summary)
+        });
+        if is_news {
+            store.edit(&summary.id, |conversation| conversation.summary = summary.clone());
+        }
+    }
+    store.list.set(Some(list));
 }
 
 /// Shows the conversation of the route.

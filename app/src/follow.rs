@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use jnana_api::conversations::{GenerationEvent, GenerationEventKind, Part};
 use leptos::prelude::*;
@@ -17,6 +18,8 @@ use crate::{actions, api, browser};
 const SILENCE_MS: f64 = 40_000.0;
 /// How often that is looked at.
 const CHECK_MS: u64 = 2_000;
+/// Back in sight (a phone was unlocked), a stream that has said nothing for this long is taken up anew at once.
+const SILENCE_ON_RETURN_MS: f64 = 3_000.0;
 /// First and longest pause before a broken stream is taken up again.
 const PAUSES_MS: (i32, i32) = (250, 3_000);
 
@@ -34,6 +37,7 @@ struct Follower {
     alive: Rc<Cell<bool>>,
     connection: Rc<RefCell<Option<AbortController>>>,
     watchdog: Option<IntervalHandle>,
+    on_return: Option<WindowListenerHandle>,
 }
 
 impl Follower {
@@ -41,17 +45,24 @@ impl Follower {
         let alive = Rc::new(Cell::new(true));
         let connection: Rc<RefCell<Option<AbortController>>> = Rc::default();
         let last_sign = Rc::new(Cell::new(browser::now()));
-        let watchdog = {
+        let end_if_silent = {
             let (connection, last_sign) = (connection.clone(), last_sign.clone());
-            let check = move || {
-                if browser::now() - last_sign.get() > SILENCE_MS
+            move |longest: f64| {
+                if browser::now() - last_sign.get() > longest
                     && let Some(connection) = connection.borrow().as_ref()
                 {
                     connection.abort();
                 }
-            };
-            set_interval_with_handle(check, std::time::Duration::from_millis(CHECK_MS)).ok()
+            }
         };
+        let check = end_if_silent.clone();
+        let watchdog =
+            set_interval_with_handle(move || check(SILENCE_MS), Duration::from_millis(CHECK_MS)).ok();
+        let on_return = window_event_listener(leptos::ev::visibilitychange, move |_| {
+            if browser::is_visible() {
+                end_if_silent(SILENCE_ON_RETURN_MS);
+            }
+        });
         store.live.set(Live { message: message.clone(), ..Live::default() });
         let follow = Follow {
             store,
@@ -64,7 +75,7 @@ impl Follower {
             sentences: Sentences::default(),
         };
         spawn_local(follow.run());
-        Self { alive, connection, watchdog }
+        Self { alive, connection, watchdog, on_return: Some(on_return) }
     }
 }
 
@@ -76,6 +87,9 @@ impl Drop for Follower {
         }
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.clear();
+        }
+        if let Some(on_return) = self.on_return.take() {
+            on_return.remove();
         }
     }
 }

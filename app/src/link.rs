@@ -53,7 +53,6 @@ async fn ask(store: Store) {
 /// Everything may have changed while the server was away.
 pub(crate) fn welcome_back(store: Store) {
     store.link.set(Link::Up);
-    store.returns.update(|returns| *returns += 1);
     store.announce("The server is back.");
     actions::load_all(store);
 }

@@ -87,8 +87,6 @@ pub(crate) struct Store {
     pub(crate) plugins: RwSignal<Vec<PluginInfo>>,
     /// Whether the server is there.
     pub(crate) link: RwSignal<Link>,
-    /// Counts the times the server has come back.
-    pub(crate) returns: RwSignal<u32>,
     /// The conversations found by `query`, newest first; `None` until they are there.
     pub(crate) list: RwSignal<Option<Vec<Summary>>>,
     /// Words to search the conversations for.
@@ -121,7 +119,6 @@ impl Store {
             status: RwSignal::new(None),
             plugins: RwSignal::new(Vec::new()),
             link: RwSignal::new(Link::Up),
-            returns: RwSignal::new(0),
             list: RwSignal::new(None),
             query: RwSignal::new(String::new()),
             route: RwSignal::new(Route::of(&path)),

@@ -146,7 +146,7 @@ impl Tray {
     }
 
     fn control_of(self, plugin: &str) -> Control {
-        self.store.descriptor(plugin).map_or(Control::Unknown, |ui| ui.control)
+        untrack(|| self.store.descriptor(plugin)).map_or(Control::Unknown, |ui| ui.control)
     }
 
     fn change(self, key: u32, change: impl FnOnce(&mut Item)) {

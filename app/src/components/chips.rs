@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::icons;
-use super::input_part::Preview;
+use super::input_part::preview;
 use crate::store::use_store;
 use crate::tray::{Item, Stage, Tray};
 
@@ -22,20 +22,19 @@ fn Chip(item: Item, tray: Tray) -> impl IntoView {
     let store = use_store();
     let key = item.key;
     let plugin = StoredValue::new(item.plugin.clone());
-    let ui = store.descriptor(&item.plugin);
+    let ui = untrack(|| store.descriptor(&item.plugin));
     let noun = ui.as_ref().map_or_else(|| item.plugin.clone(), |ui| ui.noun.clone());
     let icon = ui.map(|ui| ui.icon).unwrap_or_default();
     let stage = Memo::new(move |_| {
         tray.items.with(|items| items.iter().find(|item| item.key == key).map(|item| item.stage.clone()))
     });
     let status = Memo::new(move |_| plugin.with_value(|plugin| store.plugin_status(plugin)));
-    let preview =
-        item.url.clone().map(|url| view! { <Preview url mime=item.mime.clone() noun=noun.clone()/> });
+    let shown = item.url.clone().map(|url| preview(url, &item.mime, noun.clone()));
     let name = StoredValue::new(noun.clone());
     let is_text = item.is_text;
     view! {
         <li class="chip" class:is-text=is_text>
-            <div class="chip-preview">{preview}</div>
+            <div class="chip-preview">{shown}</div>
             <div class="chip-body">
                 <div class="chip-head">
                     <span aria-hidden="true">{icon}</span>

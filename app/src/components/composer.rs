@@ -103,15 +103,17 @@ pub(super) fn Composer() -> impl IntoView {
         store.plugins.with(|plugins| plugins.iter().find(|info| info.id == id).cloned())
     });
     view! {
-        <form class="composer" aria-label="Ask" on:submit=move |event| { event.prevent_default(); draft.submit(); }>
+        <div class="composer">
             {move || open.get().map(|plugin| view! { <ControlPanel plugin tray/> })}
-            <Chips tray/>
-            <MessageField draft/>
-            <div class="composer-row">
-                <InputButtons tray/>
-                <SendButton draft/>
-            </div>
-        </form>
+            <form aria-label="Ask" on:submit=move |event| { event.prevent_default(); draft.submit(); }>
+                <Chips tray/>
+                <MessageField draft/>
+                <div class="composer-row">
+                    <InputButtons tray/>
+                    <SendButton draft/>
+                </div>
+            </form>
+        </div>
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
         <details class="details">
             <summary aria-label=format!("Details: {summary}")>{summary.clone()}</summary>
             <div class="details-body">
-                <h3>"Prompt"</h3>
+                <p class="details-title">"Prompt"</p>
                 <ol class="prompt">{prompt}</ol>
                 <dl>
                     {fact("Positions in all", details.prompt_positions.to_string())}

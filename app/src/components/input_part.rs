@@ -21,7 +21,7 @@ pub(super) fn InputPart(plugin: String, blob: BlobRef, text: Option<String>) -> 
     let size = words::size(blob.bytes);
     view! {
         <figure class="input">
-            {move || view! { <Preview url=blob.url() mime=blob.mime.clone() noun=name.get().1/> }}
+            {move || preview(blob.url(), &blob.mime, name.get().1)}
             <figcaption>
                 <span aria-hidden="true">{move || name.get().0}</span>" "{move || name.get().1}
                 <span class="size">{size}</span>
@@ -33,8 +33,7 @@ pub(super) fn InputPart(plugin: String, blob: BlobRef, text: Option<String>) -> 
 }
 
 /// Bytes as the browser can show them.
-#[component]
-pub(super) fn Preview(url: String, mime: String, noun: String) -> impl IntoView {
+pub(super) fn preview(url: String, mime: &str, noun: String) -> AnyView {
     if mime.starts_with("image/") {
         view! { <img src=url alt=noun loading="lazy"/> }.into_any()
     } else if mime.starts_with("audio/") {

@@ -77,10 +77,14 @@ fn Editor(message: Memo<Option<Message>>, editing: RwSignal<bool>) -> impl IntoV
             }
         });
     };
+    let cancel = move || {
+        editing.set(false);
+        browser::focus_soon("#message");
+    };
     let keydown = move |event: KeyboardEvent| match event.key().as_str() {
         "Escape" => {
             event.stop_propagation();
-            editing.set(false);
+            cancel();
         }
         "Enter" if !event.shift_key() && !event.is_composing() => {
             event.prevent_default();
@@ -95,7 +99,7 @@ fn Editor(message: Memo<Option<Message>>, editing: RwSignal<bool>) -> impl IntoV
             {fields}
             <div class="panel-row">
                 <button type="submit" class="primary" disabled=move || busy.get() || store.generating().is_some()>"Ask again"</button>
-                <button type="button" on:click=move |_| editing.set(false)>"Cancel"</button>
+                <button type="button" on:click=move |_| cancel()>"Cancel"</button>
             </div>
         </form>
     }
@@ -108,7 +112,7 @@ fn EditorField(store: Store, parts: RwSignal<Vec<Part>>, index: usize) -> impl I
     let (label, initial, input) = match part {
         Part::Text { text } => ("Edit the question".to_owned(), Some(text), None),
         Part::Input { plugin, blob, text } => {
-            let noun = store.descriptor(&plugin).map_or_else(|| plugin.clone(), |ui| ui.noun);
+            let noun = untrack(|| store.descriptor(&plugin)).map_or_else(|| plugin.clone(), |ui| ui.noun);
             (noun, text, Some(view! { <InputPart plugin blob text=None/> }))
         }
     };

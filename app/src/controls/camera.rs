@@ -7,6 +7,7 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::Closure;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
 use super::devices::{self, Capture, Device, Kind, Trouble};
@@ -63,9 +64,24 @@ impl Session {
     }
 
     fn release(self) {
+        self.close_device();
+        self.forget_taken();
+    }
+
+    fn close_device(self) {
         self.start.try_update_value(|start| *start += 1);
         self.capture.try_update_value(|capture| drop(capture.take()));
-        self.forget_taken();
+    }
+
+    /// A page out of sight holds no device; back in sight the preview goes on. A frame that was taken stays.
+    fn follow_visibility(self) {
+        let is_taken = self.stage.with_untracked(|stage| matches!(stage, Stage::Taken(_)));
+        let is_in_trouble = self.stage.with_untracked(|stage| matches!(stage, Stage::Trouble(_)));
+        if !browser::is_visible() {
+            self.close_device();
+        } else if !is_taken && !is_in_trouble {
+            self.start();
+        }
     }
 
     fn forget_taken(self) {
@@ -105,8 +121,10 @@ impl Session {
         if let Some(video) = self.video.get_untracked() {
             video.set_muted(true);
             video.set_src_object(Some(&capture.stream));
-            // A browser that refuses to play shows its own controls.
-            drop(video.play());
+            if let Ok(playing) = video.play() {
+                // It is cut off when the panel closes; that is no error.
+                spawn_local(async move { drop(JsFuture::from(playing).await) });
+            }
         }
         self.ended.set_value(Some(ended));
         self.capture.set_value(Some(capture));
@@ -177,11 +195,7 @@ pub(super) fn Camera(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoVi
     // The element is there once the view is mounted.
     Effect::new(move |_| session.start());
     let hidden = window_event_listener(leptos::ev::pagehide, move |_| tray.open.set(None));
-    let away = window_event_listener(leptos::ev::visibilitychange, move |_| {
-        if !browser::is_visible() {
-            tray.open.set(None);
-        }
-    });
+    let away = window_event_listener(leptos::ev::visibilitychange, move |_| session.follow_visibility());
     on_cleanup(move || {
         hidden.remove();
         away.remove();

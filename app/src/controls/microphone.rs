@@ -101,6 +101,19 @@ impl Session {
         });
     }
 
+    /// A page out of sight holds no device, but for a recording, which goes on while its person looks something up.
+    fn follow_visibility(self) {
+        if !matches!(self.stage.get_untracked(), Stage::Starting | Stage::Ready) {
+            return;
+        }
+        if browser::is_visible() {
+            self.start();
+        } else {
+            self.release();
+            self.stage.set(Stage::Starting);
+        }
+    }
+
     async fn open(self) -> Result<Recorder, Trouble> {
         let settings = self.store.settings.get_untracked();
         let constraints = vec![
@@ -247,15 +260,14 @@ impl Session {
 pub(super) fn Microphone(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoView {
     let session = Session::new(use_store(), tray, plugin);
     let stage = session.stage;
+    let trouble = Memo::new(move |_| match stage.get() {
+        Stage::Trouble(trouble) => Some(trouble),
+        _ => None,
+    });
     Effect::new(move |_| session.start());
     let ticking = set_interval_with_handle(move || session.tick(), TICK).ok();
     let hidden = window_event_listener(leptos::ev::pagehide, move |_| tray.open.set(None));
-    let away = window_event_listener(leptos::ev::visibilitychange, move |_| {
-        // A recording goes on while its person looks something up; an idle device does not stay open.
-        if !browser::is_visible() && stage.get_untracked() != Stage::Recording {
-            tray.open.set(None);
-        }
-    });
+    let away = window_event_listener(leptos::ev::visibilitychange, move |_| session.follow_visibility());
     on_cleanup(move || {
         hidden.remove();
         away.remove();
@@ -264,11 +276,12 @@ pub(super) fn Microphone(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl In
         }
     });
     view! {
-        {move || match stage.get() {
-            Stage::Trouble(trouble) => {
-                view! { <TroubleBox words=trouble.words(Kind::Microphone) retry=move || session.start()/> }.into_any()
+        {move || match trouble.get() {
+            Some(trouble) => {
+                let words = trouble.words(Kind::Microphone);
+                view! { <TroubleBox words retry=move || session.start()/> }.into_any()
             }
-            _ => view! { <RecordRow session/> }.into_any(),
+            None => view! { <RecordRow session/> }.into_any(),
         }}
         <p class="warning" role="status">
             {move || (session.muted.get() && stage.with(|stage| matches!(stage, Stage::Ready | Stage::Recording)))

@@ -34,8 +34,8 @@ pub(crate) fn ControlPanel(plugin: PluginInfo, tray: Tray) -> impl IntoView {
     let status = plugin.status.clone();
     let (name, label) = (ui.label.clone(), ui.label);
     let panel = StoredValue::new(plugin.clone());
-    let body = match &plugin.state {
-        PluginState::Failed { reason } => view! { <p class="trouble">{reason.clone()}</p> }.into_any(),
+    let body = match plugin.state {
+        PluginState::Failed { reason } => view! { <p class="trouble">{reason}</p> }.into_any(),
         _ => match ui.control {
             Control::Camera => view! { <camera::Camera plugin=panel tray/> }.into_any(),
             Control::Microphone => view! { <microphone::Microphone plugin=panel tray/> }.into_any(),

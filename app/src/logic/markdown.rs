@@ -51,7 +51,7 @@ impl Writer {
             Event::Rule => self.html.push_str("<hr>"),
             Event::TaskListMarker(done) => self.html.push_str(if done { "☑ " } else { "☐ " }),
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
-                self.text(&text)
+                self.text(&text);
             }
         }
         if self.depth == 0 && !self.html.is_empty() {
@@ -169,9 +169,9 @@ impl Writer {
     }
 }
 
-/// An answer's headings come below the page's own two levels.
+/// An answer's headings come below the page's own.
 fn heading(level: usize) -> usize {
-    (level + 2).min(6)
+    (level + 1).min(6)
 }
 
 fn is_harmless(address: &str) -> bool {
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(
             blocks,
             [
-                "<h3>Title</h3>",
+                "<h2>Title</h2>",
                 "<p>One <em>two</em> <code>three</code>.</p>",
                 "<ul><li>a</li><li>b</li></ul>",
                 "<hr>",
