@@ -4,6 +4,7 @@
 //! [`load_decoder`] turns a GGUF file or a Hugging Face folder into a [`Decoder`](decoder::Decoder) and its
 //! [`Tokenizer`](tokenizer::Tokenizer); [`synthetic`] writes folders of random weights in any configuration's shapes.
 
+mod block_product;
 pub mod decoder;
 mod embedding;
 mod error;
@@ -14,10 +15,12 @@ pub mod load;
 pub mod ops;
 mod pass;
 pub mod phi;
+pub mod projector;
 pub mod rotary;
 pub mod shapes;
 pub mod synthetic;
 pub mod tokenizer;
+pub mod vision;
 pub mod weights;
 
 pub use error::{Error, Result};

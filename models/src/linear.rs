@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 
+use crate::block_product::BlockProduct;
 use crate::ops::Mode;
 
 /// A matrix `[outputs, inputs]`.
@@ -89,7 +90,7 @@ impl Linear {
     fn multiply_blocks(&self, rows: &Tensor, blocks: &Arc<QTensor>) -> Result<Tensor> {
         let input = rows.to_dtype(DType::F32)?.contiguous()?;
         let product = match self.mode {
-            Mode::Inference => input.apply_op1_no_bwd(blocks.as_ref()),
+            Mode::Inference => input.apply_op1_no_bwd(&BlockProduct(blocks)),
             Mode::Training => input.apply_op1(FrozenBlocks(Arc::clone(blocks))),
         };
         product?.to_dtype(rows.dtype())
@@ -106,7 +107,7 @@ impl CustomOp1 for FrozenBlocks {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.0.cpu_fwd(storage, layout)
+        BlockProduct(&self.0).cpu_fwd(storage, layout)
     }
 
     fn cuda_fwd(

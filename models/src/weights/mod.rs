@@ -277,7 +277,7 @@ fn first_rows(tensor: &Tensor, keep: usize) -> candle_core::Result<Tensor> {
     if tensor.rank() == 0 || tensor.dim(0)? == keep {
         return Ok(tensor.clone());
     }
-    tensor.narrow(0, 0, keep)?.copy()
+    tensor.narrow(0, 0, keep)?.force_contiguous()
 }
 
 fn first_block_rows(blocks: QTensor, keep: usize) -> candle_core::Result<QTensor> {

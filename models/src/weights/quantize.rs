@@ -106,8 +106,9 @@ pub fn quantize_rows(weight: &Tensor, blocks: GgmlDType, device: &Device) -> Res
     let mut words = vec![0u16; rows * row_words];
     words.par_chunks_mut(ROWS_PER_TASK * row_words).enumerate().try_for_each(|(task, out)| {
         let start = task * ROWS_PER_TASK;
+        // A copy: candle quantises the whole storage behind a view.
         let part = weight.narrow(0, start, ROWS_PER_TASK.min(rows - start))?;
-        let quantized = QTensor::quantize(&part.contiguous()?, blocks)?;
+        let quantized = QTensor::quantize(&part.force_contiguous()?, blocks)?;
         bytemuck::cast_slice_mut(out).copy_from_slice(&quantized.data()?);
         Ok::<_, candle_core::Error>(())
     })?;

@@ -1,0 +1,265 @@
+//! Products with block formats on the CPU, for those that candle 0.11 multiplies one number at a time: Q4_1 (which many
+//! small models are published in), Q5_0 and Q5_1. The others go to candle's own kernels.
+//!
+//! Blocks are unpacked into f32 registers and multiplied there; activations are not rounded. `pulp` compiles the loops
+//! once for each instruction set and picks one at run time.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::utils::barrier_pool;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
+use pulp::{Arch, Simd, WithSimd};
+
+/// Numbers in a block of every format here.
+const BLOCK: usize = 32;
+
+/// Lanes of one accumulator: the widest registers hold as many.
+const LANES: usize = BLOCK / 2;
+
+/// Weight rows that one task multiplies; also those that share a load of the activations.
+const TILE: usize = 4;
+
+/// `x · Wᵀ` for `x` `[.., k]` in f32 and blocks `[n, k]`.
+pub(crate) struct BlockProduct<'a>(pub(crate) &'a QTensor);
+
+impl CustomOp1 for BlockProduct<'_> {
+    fn name(&self) -> &'static str {
+        "block-product"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        match self.0.dtype() {
+            GgmlDType::Q4_1 => multiply::<Q4_1>(self.0, storage, layout),
+            GgmlDType::Q5_0 => multiply::<Q5_0>(self.0, storage, layout),
+            GgmlDType::Q5_1 => multiply::<Q5_1>(self.0, storage, layout),
+            _ => self.0.cpu_fwd(storage, layout),
+        }
+    }
+
+    fn cuda_fwd(
+        &self,
+        storage: &candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> Result<(candle_core::CudaStorage, Shape)> {
+        self.0.cuda_fwd(storage, layout)
+    }
+}
+
+fn multiply<F: Format>(
+    blocks: &QTensor,
+    storage: &CpuStorage,
+    layout: &Layout,
+) -> Result<(CpuStorage, Shape)> {
+    let (n, k) = blocks.shape().dims2()?;
+    let mut dims = layout.dims().to_vec();
+    if dims.last() != Some(&k) {
+        bail!("product of rows {dims:?} with blocks {:?}", blocks.shape());
+    }
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("product with blocks: the rows are not contiguous");
+    };
+    let x = &storage.as_slice::<f32>()?[start..end];
+    let product = product::<F>(&blocks.data()?, x, k, n);
+    dims.pop();
+    dims.push(n);
+    Ok((CpuStorage::F32(product), Shape::from(dims)))
+}
+
+/// `[m, n]`, row after row.
+fn product<F: Format>(weights: &[u8], x: &[f32], k: usize, n: usize) -> Vec<f32> {
+    let (m, row_bytes) = (x.len() / k, k / BLOCK * F::SIZE);
+    let mut by_column = vec![0f32; n * m];
+    // Each task has its own columns; the locks are never contended and only say so to the compiler.
+    let columns: Vec<_> = by_column.chunks_mut((TILE * m).max(1)).map(Mutex::new).collect();
+    let arch = Arch::new();
+    barrier_pool().execute_chunked(columns.len(), |tasks| {
+        for task in tasks {
+            let mut out = columns[task].lock().unwrap_or_else(PoisonError::into_inner);
+            let rows = out.len() / m;
+            let weights = &weights[task * TILE * row_bytes..][..rows * row_bytes];
+            arch.dispatch(Tile::<F> { weights, x, k, out: &mut out, format: std::marker::PhantomData });
+        }
+    });
+    drop(columns);
+    if m == 1 { by_column } else { transpose(&by_column, n, m) }
+}
+
+fn transpose(by_column: &[f32], n: usize, m: usize) -> Vec<f32> {
+    let mut by_row = vec![0f32; n * m];
+    for (column, values) in by_column.chunks_exact(m).enumerate() {
+        for (row, value) in values.iter().enumerate() {
+            by_row[row * n + column] = *value;
+        }
+    }
+    by_row
+}
+
+/// A few weight rows with all rows of `x`; `out` is `[weight rows, rows of x]`.
+struct Tile<'a, F> {
+    weights: &'a [u8],
+    x: &'a [f32],
+    k: usize,
+    out: &'a mut [f32],
+    format: std::marker::PhantomData<F>,
+}
+
+impl<F: Format> WithSimd for Tile<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let row_bytes = self.k / BLOCK * F::SIZE;
+        if self.x.len() == self.k {
+            for (row, out) in self.weights.chunks_exact(row_bytes).zip(self.out) {
+                *out = dot_packed::<F>(row, self.x);
+            }
+            return;
+        }
+        let m = self.x.len() / self.k;
+        let rows = self.out.len() / m;
+        let mut unpacked = vec![0f32; TILE * self.k];
+        for (block, numbers) in self.weights.chunks_exact(F::SIZE).zip(unpacked.chunks_exact_mut(BLOCK)) {
+            numbers.copy_from_slice(F::unpack(block).as_flattened());
+        }
+        for (i, x) in self.x.chunks_exact(self.k).enumerate() {
+            let sums = dots(&unpacked, x);
+            for (row, sum) in sums.iter().enumerate().take(rows) {
+                self.out[row * m + i] = *sum;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_packed<F: Format>(row: &[u8], x: &[f32]) -> f32 {
+    let mut sums = [[0f32; LANES]; 2];
+    for (block, x) in row.chunks_exact(F::SIZE).zip(x.chunks_exact(BLOCK)) {
+        let weights = F::unpack(block);
+        for half in 0..2 {
+            accumulate(&mut sums[half], &weights[half], &x[half * LANES..]);
+        }
+    }
+    sums.as_flattened().iter().sum()
+}
+
+/// The products of [`TILE`] unpacked rows with one row of `x`.
+#[inline(always)]
+fn dots(unpacked: &[f32], x: &[f32]) -> [f32; TILE] {
+    let mut sums = [[0f32; LANES]; TILE];
+    for (at, x) in x.chunks_exact(LANES).enumerate() {
+        for (row, sum) in sums.iter_mut().enumerate() {
+            accumulate(sum, &unpacked[row * (unpacked.len() / TILE) + at * LANES..], x);
+        }
+    }
+    sums.map(|sum| sum.iter().sum())
+}
+
+#[inline(always)]
+fn accumulate(sums: &mut [f32; LANES], a: &[f32], b: &[f32]) {
+    for ((sum, a), b) in sums.iter_mut().zip(&a[..LANES]).zip(&b[..LANES]) {
+        *sum += a * b;
+    }
+}
+
+/// A block format of 32 numbers `scale · q + minimum`, the first 16 in low and the last 16 in high nibbles
+/// (ggml-common.h).
+trait Format: Sync {
+    /// Bytes of a block.
+    const SIZE: usize;
+
+    /// The numbers of a block.
+    fn unpack(block: &[u8]) -> [[f32; LANES]; 2];
+}
+
+struct Q4_1;
+struct Q5_0;
+struct Q5_1;
+
+impl Format for Q4_1 {
+    const SIZE: usize = 20;
+
+    #[inline(always)]
+    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
+        scaled(&block[4..20], 0, half(block, 0), half(block, 2))
+    }
+}
+
+impl Format for Q5_0 {
+    const SIZE: usize = 22;
+
+    #[inline(always)]
+    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
+        let scale = half(block, 0);
+        scaled(&block[6..22], word(block, 2), scale, -16. * scale)
+    }
+}
+
+impl Format for Q5_1 {
+    const SIZE: usize = 24;
+
+    #[inline(always)]
+    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
+        scaled(&block[8..24], word(block, 4), half(block, 0), half(block, 2))
+    }
+}
+
+/// `fifth` holds the fifth bits, number by number.
+#[inline(always)]
+fn scaled(nibbles: &[u8], fifth: u32, scale: f32, minimum: f32) -> [[f32; LANES]; 2] {
+    let mut numbers = [[0f32; LANES]; 2];
+    for (i, pair) in nibbles[..LANES].iter().enumerate() {
+        let low = u32::from(pair & 15) | ((fifth >> i) & 1) << 4;
+        let high = u32::from(pair >> 4) | ((fifth >> (i + LANES)) & 1) << 4;
+        numbers[0][i] = low as i32 as f32 * scale + minimum;
+        numbers[1][i] = high as i32 as f32 * scale + minimum;
+    }
+    numbers
+}
+
+#[inline(always)]
+fn word(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
+/// The f16 at `at`. Scales are finite, so moving the bits and correcting the exponent's bias is enough, and it is
+/// inlined, which a conversion that asks for the processor's features on each call is not.
+#[inline(always)]
+fn half(block: &[u8], at: usize) -> f32 {
+    /// 2^112, the difference of the biases of f32 and f16.
+    const REBIAS: f32 = f32::from_bits(0x7780_0000);
+    let bits = u32::from(u16::from_le_bytes([block[at], block[at + 1]]));
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * REBIAS;
+    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn products_equal_those_of_dequantised_weights() {
+        for blocks in [GgmlDType::Q4_1, GgmlDType::Q5_0, GgmlDType::Q5_1, GgmlDType::Q8_0] {
+            for (m, n, k) in [(1, 1, 32), (1, 37, 576), (2, 4, 64), (7, 10, 96), (33, 129, 576)] {
+                let weight = Tensor::randn(0f32, 1., (n, k), &Device::Cpu).unwrap();
+                let quantized = QTensor::quantize(&weight, blocks).unwrap();
+                let x = Tensor::randn(0f32, 1., (m, k), &Device::Cpu).unwrap();
+                let got = x.apply_op1_no_bwd(&BlockProduct(&quantized)).unwrap();
+                let want = x.matmul(&quantized.dequantize(&Device::Cpu).unwrap().t().unwrap()).unwrap();
+                let difference =
+                    (&got - &want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let tolerance = if blocks == GgmlDType::Q8_0 { 0.02 * k as f32 } else { 1e-5 * k as f32 };
+                assert!(difference <= tolerance, "{blocks:?} {m}x{n}x{k}: {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn halves_convert_exactly() {
+        for bits in (0..0x7c00u16).chain(0x8000..0xfc00) {
+            assert_eq!(half(&bits.to_le_bytes(), 0), half::f16::from_bits(bits).to_f32(), "{bits:#x}");
+        }
+    }
+}
