@@ -298,6 +298,7 @@ unsafe extern "C" fn get_extension<P: Plugin>(instance: *mut c_void, id: *const 
         })
     };
     catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|payload| {
+        instance.poisoned.store(true, Ordering::Release);
         instance
             .host
             .log(crate::Level::Error, &format!("finding an extension panicked: {}", words_of(payload)));

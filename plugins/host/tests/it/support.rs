@@ -1,0 +1,134 @@
+//! Compiles libraries, installs them into a folder and opens it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jnana_api::plugins::{PluginInfo, PluginState};
+use jnana_plugin_host::{CancelFlag, HostConfig, Instance, PluginHost, RawInput};
+use tempfile::TempDir;
+
+/// Width of the embedding space that the tests ask for.
+pub const WIDTH: usize = 6;
+
+/// A plugins folder with what lies beside it.
+pub struct Folder {
+    root: TempDir,
+    pub config: HostConfig,
+}
+
+impl Folder {
+    pub fn empty() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let config = HostConfig {
+            exe: PathBuf::from(env!("CARGO_BIN_EXE_jnana-plugin-scan")),
+            threads: 3,
+            space: "test-space".to_owned(),
+            width: WIDTH as u32,
+            cache_root: root.path().join("cache"),
+            settings: HashMap::new(),
+            disabled: HashSet::new(),
+            resolve_model: Box::new(|model, value| {
+                let name = value.and_then(|value| value.as_str()).unwrap_or(&model.default);
+                match name {
+                    "missing" => Err(format!("there is no model {name}")),
+                    name => Ok(PathBuf::from("/models").join(name)),
+                }
+            }),
+            scan_timeout: Duration::from_secs(20),
+        };
+        Self { root, config }
+    }
+
+    /// A folder with the good plugin.
+    pub fn with_good() -> Self {
+        let folder = Self::empty();
+        folder.add_c("libgood.so", &[]);
+        folder
+    }
+
+    pub fn plugins(&self) -> PathBuf {
+        self.root.path().join("plugins")
+    }
+
+    /// Compiles the C plugin with macros and installs it.
+    pub fn add_c(&self, file: &str, macros: &[&str]) {
+        let built = self.root.path().join("built");
+        std::fs::create_dir_all(&built).unwrap();
+        let library = built.join(file);
+        compile(&library, macros);
+        jnana_plugin_host::install(&self.plugins(), &library).unwrap();
+    }
+
+    /// Installs the plugin made with the SDK, which Cargo built beside this test.
+    pub fn add_sdk(&self) {
+        let test = std::env::current_exe().unwrap();
+        let library = test.parent().unwrap().join("libjnana_faulty_plugin.so");
+        jnana_plugin_host::install(&self.plugins(), &library).unwrap();
+    }
+
+    /// Puts any bytes into the folder and pins them.
+    pub fn add_bytes(&self, file: &str, bytes: &[u8]) {
+        std::fs::create_dir_all(self.plugins()).unwrap();
+        std::fs::write(self.plugins().join(file), bytes).unwrap();
+        jnana_plugin_host::pin(&self.plugins(), file).unwrap();
+    }
+
+    pub fn open(&self) -> PluginHost {
+        PluginHost::open(&self.plugins(), &self.config).unwrap()
+    }
+}
+
+fn compile(library: &Path, macros: &[&str]) {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new("cc")
+        .args([
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-fvisibility=hidden",
+            "-fPIC",
+            "-shared",
+        ])
+        .args(macros.iter().map(|name| format!("-D{name}")))
+        .arg("-I")
+        .arg(crate_folder.join("../abi/include"))
+        .arg(crate_folder.join("tests/fixtures/plugin.c"))
+        .args(["-pthread", "-o"])
+        .arg(library)
+        .output()
+        .expect("a C compiler named cc");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub fn text(text: &str) -> RawInput<'_> {
+    RawInput { bytes: text.as_bytes(), mime: "text/plain" }
+}
+
+pub fn loaded(host: &PluginHost, id: &str) -> Arc<Instance> {
+    host.get(id).unwrap_or_else(|| panic!("{id} is not loaded: {:?}", host.list()))
+}
+
+/// What the list says of a library.
+pub fn info(host: &PluginHost, file: &str) -> PluginInfo {
+    host.list().into_iter().find(|info| info.file == file).unwrap()
+}
+
+/// Why a library failed.
+pub fn reason(host: &PluginHost, file: &str) -> String {
+    match info(host, file).state {
+        PluginState::Failed { reason } => reason,
+        state => panic!("{file} is {state:?}"),
+    }
+}
+
+/// The good plugin answers, and rightly.
+pub fn assert_good_works(host: &PluginHost) {
+    let rows = loaded(host, "good").encode(text("good"), &CancelFlag::new()).unwrap();
+    assert_eq!((rows.positions, rows.width), (2, WIDTH));
+    assert_eq!(rows.values, (0..12).map(|n| n as f32).collect::<Vec<_>>());
+}
