@@ -1,5 +1,7 @@
 //! The Rust mirror has the layout and the constants that C and C++ compilers read out of the header.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // In a test's helpers as in the tests: a failed unwrap is a failed test.
+
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::path::Path;

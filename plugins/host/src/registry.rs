@@ -76,7 +76,7 @@ impl PluginHost {
                 Outcome::Loaded(_) => tracing::info!(plugin = entry.id, file, "plugin is ready"),
                 Outcome::Disabled => tracing::info!(plugin = entry.id, file, "plugin is switched off"),
                 Outcome::Failed(reason) => {
-                    tracing::error!(plugin = entry.id, file, "plugin failed: {reason}")
+                    tracing::error!(plugin = entry.id, file, "plugin failed: {reason}");
                 }
             }
             entries.push(entry);

@@ -11,16 +11,16 @@ use jnana_plugin_host::{CancelFlag, HostConfig, Instance, PluginHost, RawInput};
 use tempfile::TempDir;
 
 /// Width of the embedding space that the tests ask for.
-pub const WIDTH: usize = 6;
+pub(crate) const WIDTH: usize = 6;
 
 /// A plugins folder with what lies beside it.
-pub struct Folder {
+pub(crate) struct Folder {
     root: TempDir,
-    pub config: HostConfig,
+    pub(crate) config: HostConfig,
 }
 
 impl Folder {
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let root = tempfile::tempdir().unwrap();
         let config = HostConfig {
             exe: PathBuf::from(env!("CARGO_BIN_EXE_jnana-plugin-scan")),
@@ -43,18 +43,18 @@ impl Folder {
     }
 
     /// A folder with the good plugin.
-    pub fn with_good() -> Self {
+    pub(crate) fn with_good() -> Self {
         let folder = Self::empty();
         folder.add_c("libgood.so", &[]);
         folder
     }
 
-    pub fn plugins(&self) -> PathBuf {
+    pub(crate) fn plugins(&self) -> PathBuf {
         self.root.path().join("plugins")
     }
 
     /// Compiles the C plugin with macros and installs it.
-    pub fn add_c(&self, file: &str, macros: &[&str]) {
+    pub(crate) fn add_c(&self, file: &str, macros: &[&str]) {
         let built = self.root.path().join("built");
         std::fs::create_dir_all(&built).unwrap();
         let library = built.join(file);
@@ -63,20 +63,20 @@ impl Folder {
     }
 
     /// Installs the plugin made with the SDK, which Cargo built beside this test.
-    pub fn add_sdk(&self) {
+    pub(crate) fn add_sdk(&self) {
         let test = std::env::current_exe().unwrap();
         let library = test.parent().unwrap().join("libjnana_faulty_plugin.so");
         jnana_plugin_host::install(&self.plugins(), &library).unwrap();
     }
 
     /// Puts any bytes into the folder and pins them.
-    pub fn add_bytes(&self, file: &str, bytes: &[u8]) {
+    pub(crate) fn add_bytes(&self, file: &str, bytes: &[u8]) {
         std::fs::create_dir_all(self.plugins()).unwrap();
         std::fs::write(self.plugins().join(file), bytes).unwrap();
         jnana_plugin_host::pin(&self.plugins(), file).unwrap();
     }
 
-    pub fn open(&self) -> PluginHost {
+    pub(crate) fn open(&self) -> PluginHost {
         PluginHost::open(&self.plugins(), &self.config).unwrap()
     }
 }
@@ -105,21 +105,21 @@ fn compile(library: &Path, macros: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-pub fn text(text: &str) -> RawInput<'_> {
+pub(crate) fn text(text: &str) -> RawInput<'_> {
     RawInput { bytes: text.as_bytes(), mime: "text/plain" }
 }
 
-pub fn loaded(host: &PluginHost, id: &str) -> Arc<Instance> {
+pub(crate) fn loaded(host: &PluginHost, id: &str) -> Arc<Instance> {
     host.get(id).unwrap_or_else(|| panic!("{id} is not loaded: {:?}", host.list()))
 }
 
 /// What the list says of a library.
-pub fn info(host: &PluginHost, file: &str) -> PluginInfo {
+pub(crate) fn info(host: &PluginHost, file: &str) -> PluginInfo {
     host.list().into_iter().find(|info| info.file == file).unwrap()
 }
 
 /// Why a library failed.
-pub fn reason(host: &PluginHost, file: &str) -> String {
+pub(crate) fn reason(host: &PluginHost, file: &str) -> String {
     match info(host, file).state {
         PluginState::Failed { reason } => reason,
         state => panic!("{file} is {state:?}"),
@@ -127,7 +127,7 @@ pub fn reason(host: &PluginHost, file: &str) -> String {
 }
 
 /// The good plugin answers, and rightly.
-pub fn assert_good_works(host: &PluginHost) {
+pub(crate) fn assert_good_works(host: &PluginHost) {
     let rows = loaded(host, "good").encode(text("good"), &CancelFlag::new()).unwrap();
     assert_eq!((rows.positions, rows.width), (2, WIDTH));
     assert_eq!(rows.values, (0..12).map(|n| n as f32).collect::<Vec<_>>());
