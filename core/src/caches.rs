@@ -108,26 +108,46 @@ impl CachePool {
         if self.live_bytes + need > self.budget {
             return Ok(None);
         }
-        let acquired = match best {
-            Some((Source::Live(index), len)) => {
-                self.make_room(need, None);
-                Acquired { cache: live[index].1.fork(len, capacity)?, reused: len }
-            }
-            Some((Source::Finished(index), len)) => self.fork_finished(index, len, capacity, need)?,
-            None => {
-                self.make_room(need, None);
-                self.fresh(capacity)?
-            }
-        };
+        let acquired = self.make(best, capacity, live).or_else(|_| {
+            // The budget is a person's guess at what the device has; what is kept for reuse may be what is missing.
+            self.finished.clear();
+            self.make(None, capacity, live)
+        })?;
         self.live_bytes += need;
         Ok(Some(acquired))
     }
 
-    /// Keeps the cache of a sequence that ended, for prefixes to come. `positions` are those that it may have computed.
+    /// A new cache of `capacity` with the prefix of `source`, within the budget. Where the budget cannot hold a finished
+    /// source and its copy for a moment, the prefix is given up.
+    fn make(
+        &mut self,
+        source: Option<(Source, usize)>,
+        capacity: usize,
+        live: &[LiveCache<'_>],
+    ) -> Result<Acquired> {
+        let need = self.bytes(capacity);
+        match source {
+            Some((Source::Live(index), len)) => {
+                self.make_room(need, None);
+                Ok(Acquired { cache: live[index].1.fork(len, capacity)?, reused: len })
+            }
+            Some((Source::Finished(index), len)) => match self.make_room(need, Some(index)) {
+                Some(index) => self.fork_finished(index, len, capacity),
+                None => self.fresh(capacity),
+            },
+            None => {
+                self.make_room(need, None);
+                self.fresh(capacity)
+            }
+        }
+    }
+
+    /// Keeps the cache of a sequence that ended, for prefixes to come, unless another holds all of it. `positions` are those
+    /// that it may have computed.
     pub fn release(&mut self, mut positions: Vec<Position>, cache: SequenceCache) {
         self.live_bytes -= self.bytes(cache.capacity());
         positions.truncate(cache.len());
-        if positions.is_empty() {
+        if positions.is_empty() || self.finished.iter().any(|f| f.positions.starts_with(&positions)) {
             return;
         }
         self.finished.retain(|f| !positions.starts_with(&f.positions));
@@ -138,11 +158,6 @@ impl CachePool {
     pub fn discard(&mut self, cache: SequenceCache) {
         self.live_bytes -= self.bytes(cache.capacity());
         drop(cache);
-    }
-
-    /// Forgets what finished sequences left.
-    pub fn forget_finished(&mut self) {
-        self.finished.clear();
     }
 
     fn longest_prefix(&self, positions: &[Position], live: &[LiveCache<'_>]) -> Option<(Source, usize)> {
@@ -173,17 +188,13 @@ impl CachePool {
         Acquired { cache, reused: len }
     }
 
-    /// Copies a prefix of a finished cache. Where the budget cannot hold both for a moment, the prefix is given up.
-    fn fork_finished(&mut self, index: usize, len: usize, capacity: usize, need: usize) -> Result<Acquired> {
-        let Some(index) = self.make_room(need, Some(index)) else {
-            return self.fresh(capacity);
-        };
+    /// Copies a prefix of a finished cache, which thereby counts as just used.
+    fn fork_finished(&mut self, index: usize, len: usize, capacity: usize) -> Result<Acquired> {
         let cache = self.finished[index].cache.fork(len, capacity)?;
-        if self.mostly_matches(index, len) {
-            self.finished.remove(index);
-        } else {
-            let used = self.finished.remove(index);
-            self.finished.push(used);
+        let given_up = self.mostly_matches(index, len);
+        let source = self.finished.remove(index);
+        if !given_up {
+            self.finished.push(source);
         }
         Ok(Acquired { cache, reused: len })
     }
@@ -203,13 +214,8 @@ impl CachePool {
         keep
     }
 
-    fn fresh(&mut self, capacity: usize) -> Result<Acquired> {
-        let new = |pool: &Self| SequenceCache::new(&pool.shape, capacity, pool.dtype, &pool.device);
-        let cache = new(self).or_else(|_| {
-            // The budget is a person's guess at what the device has; what is kept for reuse may be what is missing.
-            self.forget_finished();
-            new(self)
-        })?;
+    fn fresh(&self, capacity: usize) -> Result<Acquired> {
+        let cache = SequenceCache::new(&self.shape, capacity, self.dtype, &self.device)?;
         Ok(Acquired { cache, reused: 0 })
     }
 }

@@ -1,0 +1,14 @@
+//! The engine and the prompt builder against real networks: a small random Llama everywhere, SmolLM2 and GPT-2's tokenizer
+//! from the folder in `JNANA_TEST_MODELS`.
+
+mod embeddings;
+mod failures;
+mod generation;
+mod model_card;
+mod prefix;
+mod probe;
+mod prompts;
+mod rig;
+mod scheduling;
+mod smollm;
+mod tiny;

@@ -1,0 +1,76 @@
+//! The default model itself.
+
+use candle_core::Device;
+use jnana_core::request::{FinishReason, Request, Sampling};
+use jnana_core::{Engine, EngineConfig, ModelCard, Turn, prompt};
+use jnana_models::tokenizer::Tokenizer;
+use jnana_models::{LoadOptions, load_decoder};
+
+use crate::prompts::models;
+use crate::rig::collect;
+
+const QUESTIONS: [&str; 8] = [
+    "What is the capital of France? Answer with one word.",
+    "Count from one to five.",
+    "Name a colour of the rainbow.",
+    "Write one sentence about sheep.",
+    "What is two plus two?",
+    "Say hello in Spanish.",
+    "Which animal says meow?",
+    "Finish the sentence: The sun rises in the",
+];
+
+struct Default {
+    engine: Engine,
+    tokenizer: Tokenizer,
+    card: ModelCard,
+}
+
+impl Default {
+    fn load() -> Self {
+        let path = models().join("smollm2-135m-instruct");
+        let loaded = load_decoder(&path, &LoadOptions::new(Device::Cpu)).unwrap();
+        let tokenizer = loaded.tokenizer.unwrap();
+        let shape = loaded.decoder.shape().clone();
+        let card = ModelCard::load(&path, &loaded.info.name, &shape, &tokenizer).unwrap();
+        let config = EngineConfig { context: card.context, ..EngineConfig::default() };
+        Self { engine: Engine::start(loaded.decoder, tokenizer.clone(), config), tokenizer, card }
+    }
+
+    fn request(&self, turns: &[Turn], max_tokens: usize) -> Request {
+        let context = self.engine.config().context;
+        let prompt =
+            prompt::build(&self.card.template, &self.tokenizer, None, turns, context, max_tokens).unwrap();
+        Request { prompt: prompt.parts, sampling: Sampling::default(), stop: self.card.stop(max_tokens) }
+    }
+}
+
+#[test]
+fn eight_people_get_the_answers_that_each_would_get_alone() {
+    let model = Default::load();
+    assert_eq!(model.card.template.name, "smollm2");
+    let ask = |question: &str| model.engine.submit(model.request(&[Turn::user(question)], 24)).unwrap();
+    let alone: Vec<_> = QUESTIONS.iter().map(|question| collect(ask(question))).collect();
+    assert!(alone[0].text.contains("Paris"), "{:?}", alone[0]);
+    assert_eq!(alone[0].reason(), FinishReason::Stop);
+
+    let crowded = Default::load();
+    let answers: Vec<_> = QUESTIONS
+        .iter()
+        .map(|question| crowded.engine.submit(crowded.request(&[Turn::user(*question)], 24)).unwrap())
+        .collect();
+    let together: Vec<String> = answers.into_iter().map(|answer| collect(answer).text).collect();
+    assert_eq!(together, alone.into_iter().map(|outcome| outcome.text).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_conversation_goes_on_from_what_was_computed() {
+    let model = Default::load();
+    let question = Turn::user("What is the capital of France? Answer with one word.");
+    let first = collect(model.engine.submit(model.request(&[question.clone()], 24)).unwrap());
+    let turns = [question, Turn::assistant(first.text.clone()), Turn::user("And of Italy?")];
+    let second = collect(model.engine.submit(model.request(&turns, 24)).unwrap());
+    assert!(second.text.contains("Rome"), "{second:?}");
+    let known = first.usage().prompt_positions + first.usage().completion_tokens;
+    assert!(second.usage().reused_positions + 1 >= known, "{:?} after {:?}", second.usage(), first.usage());
+}
