@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value as Json, json};
 
-use crate::load::Config;
+use crate::config::Config;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
 use crate::weights::{SafetensorsWriter, Stored, TensorSource};
 use crate::{Error, Result};

@@ -5,6 +5,7 @@
 //! [`Tokenizer`](tokenizer::Tokenizer); [`synthetic`] writes folders of random weights in any configuration's shapes.
 
 mod block_product;
+pub mod config;
 pub mod decoder;
 mod embedding;
 mod error;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Device};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
+use crate::config::Config;
 use crate::decoder::Decoder;
-use crate::llama::{self, Llama};
+use crate::llama::Llama;
 use crate::ops::Mode;
-use crate::phi::{self, Phi};
+use crate::phi::Phi;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{GgufFile, Quantization, SafetensorsFolder, TensorSource, WeightOptions, Weights};
 use crate::{Error, Result};
@@ -118,128 +119,12 @@ fn locate(path: &Path) -> Result<Found> {
     }
 }
 
-/// A configuration of one of the families.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Config {
-    /// Phi-1, 1.5, 2.
-    Phi(phi::Config),
-    /// Llama and its relatives.
-    Llama(llama::Config),
-}
-
-impl Config {
-    /// Reads a `config.json`; `path` is for messages.
-    ///
-    /// # Errors
-    /// When `model_type` is not known or a field is missing.
-    pub fn from_json(json: &Json, path: &Path) -> Result<Self> {
-        match json["model_type"].as_str() {
-            Some("phi") => serde_json::from_value(json.clone()).map(Self::Phi).map_err(Error::json(path)),
-            Some("llama") => serde_json::from_value(json.clone()).map(Self::Llama).map_err(Error::json(path)),
-            other => Err(Error::Field {
-                path: path.to_owned(),
-                key: "model_type".into(),
-                expected: "phi or llama".into(),
-                got: other.unwrap_or("nothing").to_owned(),
-            }),
-        }
-    }
-
-    /// The `config.json` of this configuration.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
-        let (model_type, class, fields) = match self {
-            Self::Phi(config) => ("phi", "PhiForCausalLM", json!(config)),
-            Self::Llama(config) => ("llama", "LlamaForCausalLM", json!(config)),
-        };
-        let mut json = json!({ "model_type": model_type, "architectures": [class] });
-        if let (Json::Object(all), Json::Object(fields)) = (&mut json, fields) {
-            all.extend(fields);
-        }
-        json
-    }
-
-    /// Rows of the embedding table.
-    #[must_use]
-    pub fn vocab_size(&self) -> usize {
-        match self {
-            Self::Phi(config) => config.vocab_size,
-            Self::Llama(config) => config.vocab_size,
-        }
-    }
-
-    /// The configuration that a GGUF file's metadata describes.
-    ///
-    /// # Errors
-    /// When an entry is missing or something else than it should be.
-    pub fn from_gguf(file: &GgufFile) -> Result<Self> {
-        let vocab_size = file.shape("model.embed_tokens.weight").and_then(|shape| shape.first().copied());
-        let vocab_size = vocab_size.ok_or_else(|| Error::MissingTensor {
-            path: file.path().to_owned(),
-            tensor: "model.embed_tokens.weight".into(),
-        })?;
-        match file.architecture() {
-            "phi2" => phi_from_gguf(file, vocab_size).map(Self::Phi),
-            _ => llama_from_gguf(file, vocab_size).map(Self::Llama),
-        }
-    }
-}
-
-fn phi_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<phi::Config> {
-    let rotated = file.usize_of("rope.dimension_count")?;
-    Ok(phi::Config {
-        vocab_size,
-        hidden_size: file.usize_of("embedding_length")?,
-        intermediate_size: file.usize_of("feed_forward_length")?,
-        num_hidden_layers: file.usize_of("block_count")?,
-        num_attention_heads: file.usize_of("attention.head_count")?,
-        num_key_value_heads: file.optional_usize_of("attention.head_count_kv")?,
-        max_position_embeddings: file.usize_of("context_length")?,
-        layer_norm_eps: file.optional_f64_of("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
-        partial_rotary_factor: rotated as f64 / file.head_dim() as f64,
-        rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
-        rope_parameters: None,
-        qk_layernorm: false,
-        tie_word_embeddings: file.shape("lm_head.weight").is_none(),
-    })
-}
-
-fn llama_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<llama::Config> {
-    let has = |name: &str| file.shape(name).is_some();
-    let scaling = match (file.value("llama.rope.scaling.type"), file.optional_f64_of("rope.scaling.factor")?)
-    {
-        (Some(candle_core::quantized::gguf_file::Value::String(kind)), factor) if kind != "none" => {
-            let factor = factor.filter(|_| kind == "linear");
-            let factor =
-                factor.ok_or_else(|| file.field("llama.rope.scaling.type", "none or linear", kind))?;
-            Some(crate::rotary::Scaling::Linear { factor: factor as f32 })
-        }
-        _ => None,
-    };
-    Ok(llama::Config {
-        vocab_size,
-        hidden_size: file.usize_of("embedding_length")?,
-        intermediate_size: file.usize_of("feed_forward_length")?,
-        num_hidden_layers: file.usize_of("block_count")?,
-        num_attention_heads: file.usize_of("attention.head_count")?,
-        num_key_value_heads: file.optional_usize_of("attention.head_count_kv")?,
-        head_dim: Some(file.head_dim()),
-        max_position_embeddings: file.usize_of("context_length")?,
-        rms_norm_eps: file.optional_f64_of("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
-        rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
-        rope_scaling: scaling,
-        rope_parameters: None,
-        attention_bias: has("model.layers.0.self_attn.q_proj.bias"),
-        mlp_bias: has("model.layers.0.mlp.up_proj.bias"),
-        tie_word_embeddings: !has("lm_head.weight"),
-    })
-}
-
 /// Builds the network of `config` from `weights` with `vocab_rows` rows, all of them when `None`.
 ///
 /// # Errors
 /// When a tensor is missing or of another shape, or there are fewer rows than asked for.
 pub fn build(config: &Config, weights: &Weights, vocab_rows: Option<usize>) -> Result<Box<dyn Decoder>> {
+    config.check(weights.path())?;
     let rows = vocab_rows.unwrap_or(config.vocab_size());
     if rows == 0 || rows > config.vocab_size() {
         return Err(Error::Options {

@@ -1,6 +1,6 @@
 //! Names and shapes of all tensors that a configuration's checkpoint has.
 
-use crate::load::Config;
+use crate::config::Config;
 use crate::{llama, phi};
 
 /// Every tensor of the checkpoint, in the order of the network.

@@ -10,8 +10,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
+use crate::config::Config;
 use crate::export::write_config;
-use crate::load::Config;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
 use crate::weights::{GgufWriter, Meta, Quantization, SafetensorsWriter, gguf_name, quantize_rows};
 use crate::{Error, Result, llama};
@@ -27,7 +27,7 @@ const CHUNK: usize = 1 << 16;
 pub enum Format {
     /// `config.json` and `model.safetensors` in f32, f16 or bf16.
     Safetensors(DType),
-    /// One `.gguf` file; norms and biases in f32.
+    /// One `.gguf` file, `config.json` beside it; norms and biases in f32.
     Gguf(Quantization),
 }
 
@@ -51,7 +51,6 @@ pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -
                 writer.write(&draw(index)?)?;
             }
             writer.finish()?;
-            write_config(folder, &config.to_json())
         }
         Format::Gguf(quantization) => {
             let (architecture, metadata) = metadata(config);
@@ -70,9 +69,10 @@ pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -
                 let stored = store(&draw(index)?, blocks(name, shape, quantization));
                 writer.write(&stored.map_err(Error::compute(name))?)?;
             }
-            writer.finish()
+            writer.finish()?;
         }
     }
+    write_config(folder, &config.to_json())
 }
 
 /// Norms are near one, biases near zero, everything else has a standard deviation of 0.02.

@@ -181,7 +181,7 @@ impl GgufFile {
             Some(1)
         };
         let row = row.ok_or_else(|| self.corrupt(format!("{name} has dimensions {dims:?}")))?;
-        if row == 0 || row % block != 0 {
+        if row == 0 || !row.is_multiple_of(block) {
             return Err(self.corrupt(format!("{name}: rows of {row} numbers in blocks of {block}")));
         }
         let row_bytes = row / block * size;
@@ -227,19 +227,14 @@ impl TensorSource for GgufFile {
         let dims = self.shape(name).ok_or_else(missing)?;
         let (bytes, row_bytes) = self.bytes_of(&place.name, info)?;
         let stored_rows = info.shape.dims().first().copied().unwrap_or(1);
-        if let Rows::Slice { start, len } = place.rows {
-            if start + len > stored_rows {
-                return Err(self.corrupt(format!(
-                    "{} has {stored_rows} rows, needs {}",
-                    place.name,
-                    start + len
-                )));
-            }
-        }
-        if let Rows::Interleaved { heads } = place.rows {
-            if stored_rows % (2 * heads) != 0 {
-                return Err(self.corrupt(format!("{} has {stored_rows} rows for {heads} heads", place.name)));
-            }
+        let fits = match place.rows {
+            Rows::Same => true,
+            Rows::Slice { start, len } => start + len <= stored_rows,
+            Rows::Interleaved { heads } => stored_rows.is_multiple_of(2 * heads),
+        };
+        if !fits {
+            let reason = format!("{} has {stored_rows} rows, which do not fit {:?}", place.name, self.heads);
+            return Err(self.corrupt(reason));
         }
         let rearranged = rearrange(bytes, row_bytes, dims.first().copied().unwrap_or(1), place.rows);
         let bytes = rearranged.as_deref().map_or(bytes, bytemuck::cast_slice);

@@ -88,6 +88,12 @@ impl Weights {
         &self.options.device
     }
 
+    /// File or folder, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.source.path()
+    }
+
     /// Type of activations.
     #[must_use]
     pub fn activations(&self) -> DType {

@@ -83,7 +83,7 @@ impl Quantization {
             Self::Q6K => GgmlDType::Q8_0,
             _ => wanted,
         };
-        [wanted, smaller].into_iter().find(|blocks| columns % blocks.block_size() == 0)
+        [wanted, smaller].into_iter().find(|blocks| columns.is_multiple_of(blocks.block_size()))
     }
 
     /// The format for the head: 8 bits, since every sampled token depends on it.

@@ -1,7 +1,7 @@
 //! Forwards: equal to transformers, and to each other however the rows are fed.
 
 use candle_core::{DType, Device, Tensor};
-use jnana_models::decoder::Span;
+use jnana_models::decoder::{SequenceCache, Span};
 
 use crate::support::{
     NETWORKS, assert_close, cache, expected, full_logits, load, load_for_training, network, step,
@@ -49,7 +49,7 @@ fn sequences_share_a_step_without_seeing_each_other() {
         // The rows that each of three sequences (of the texts 0, 1, 0) gets in each step.
         let steps: [[usize; 3]; 5] = [[4, 0, 1], [1, 7, 1], [1, 1, 12], [10, 1, 1], [0, 14, 1]];
         for sizes in steps {
-            let starts: Vec<_> = caches.iter().map(|cache| cache.len()).collect();
+            let starts: Vec<_> = caches.iter().map(SequenceCache::len).collect();
             let part = |tensor: &Tensor, i: usize| {
                 tensor.get(i % 2).unwrap().narrow(0, starts[i], sizes[i]).unwrap()
             };
@@ -60,7 +60,7 @@ fn sequences_share_a_step_without_seeing_each_other() {
             let hidden = decoder.forward_ragged(&decoder.embed(&rows).unwrap(), &mut spans).unwrap();
             assert_close(&decoder.logits(&hidden).unwrap(), &want, 1e-4, name);
         }
-        assert_eq!(caches.iter().map(|cache| cache.len()).collect::<Vec<_>>(), [16, 23, 16]);
+        assert_eq!(caches.iter().map(SequenceCache::len).collect::<Vec<_>>(), [16, 23, 16]);
     }
 }
 
@@ -144,7 +144,7 @@ fn a_half_precision_cache_stays_close() {
     let decoder = load(&network("llama_tied"));
     let (ids, logits) = expected("llama_tied");
     let shape = decoder.shape();
-    let mut cache = jnana_models::decoder::SequenceCache::new(shape, 23, DType::F16, &Device::Cpu).unwrap();
+    let mut cache = SequenceCache::new(shape, 23, DType::F16, &Device::Cpu).unwrap();
     let row = ids.get(0).unwrap();
     let first = step(decoder.as_ref(), &row.narrow(0, 0, 20).unwrap(), &mut cache);
     let rest: Vec<_> =

@@ -158,7 +158,7 @@ fn missing_and_misshapen_tensors_are_named() {
     });
     match failure(folder.path(), &cpu()) {
         Error::MissingTensor { path, tensor } => {
-            assert_eq!((path.as_path(), tensor.as_str()), (folder.path(), name))
+            assert_eq!((path.as_path(), tensor.as_str()), (folder.path(), name));
         }
         other => panic!("{other}"),
     }
@@ -213,4 +213,26 @@ fn what_is_no_model_is_refused_in_words() {
 fn a_type_that_the_cpu_cannot_multiply_is_refused() {
     let error = failure(&network("phi"), &LoadOptions { dtype: Some(DType::BF16), ..cpu() });
     assert!(error.to_string().contains("the CPU multiplies f32 and f16"), "{error}");
+}
+
+#[test]
+fn numbers_that_no_network_can_have_are_refused() {
+    let changes = [
+        ("num_attention_heads", json!(0)),
+        ("num_attention_heads", json!(5)),
+        ("num_key_value_heads", json!(0)),
+        ("num_key_value_heads", json!(3)),
+        ("partial_rotary_factor", json!(1.5)),
+        ("partial_rotary_factor", json!(0)),
+    ];
+    for (key, value) in changes {
+        let folder = copy("phi", |_| {});
+        let path = folder.path().join("config.json");
+        let mut config: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        config[key] = value.clone();
+        fs::write(&path, config.to_string()).unwrap();
+        let error = failure(folder.path(), &cpu());
+        assert!(matches!(error, Error::Field { .. }), "{key} {value}: {error}");
+    }
 }

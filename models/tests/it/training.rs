@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 
 use candle_core::{D, DType, Device, Tensor, Var};
+use jnana_models::config::Config;
 use jnana_models::decoder::Decoder;
-use jnana_models::load::{Config, build};
+use jnana_models::load::build;
 use jnana_models::weights::Weights;
 use jnana_models::{LoadOptions, Mode, load_decoder};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::DType;
+use jnana_models::config::Config;
 use jnana_models::export::{copy_tokenizer, export_folder};
-use jnana_models::load::Config;
 use jnana_models::shapes::checkpoint_shapes;
 use jnana_models::synthetic::{Format, write_random};
 use jnana_models::weights::{self, GgufFile, SafetensorsFolder, TensorSource};
