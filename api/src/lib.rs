@@ -1,4 +1,5 @@
 //! Wire types that the browser, the server and the plugins share. Serde only, so that it builds for wasm.
 
 pub mod conversations;
+pub mod openai;
 pub mod plugins;

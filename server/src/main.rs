@@ -1,3 +1,16 @@
 //! The jnana binary: serve, ask, models, plugin, debug.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use jnana_server::{cli::Cli, commands};
+
+fn main() -> ExitCode {
+    match commands::run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("jnana: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

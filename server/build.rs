@@ -1,0 +1,61 @@
+//! Puts the built browser app (or a page that says how to build it) into the program.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+const PLACEHOLDER: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Jnana</title>\
+    <h1>The app is not built into this program</h1>\
+    <p>The API works. Build the app and the program together with <code>cargo xtask run</code>.</p>";
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=JNANA_APP_DIR");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let folder = app_folder();
+    // Made when absent: cargo runs a script whose watched path is missing again at every build.
+    let _may_be_read_only = fs::create_dir_all(&folder);
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut files = Vec::new();
+    collect(&folder, &folder, &mut files);
+    if !files.iter().any(|(name, _)| name == "index.html") {
+        let page = out.join("placeholder.html");
+        if let Err(error) = fs::write(&page, PLACEHOLDER) {
+            println!("cargo::error={}: {error}", page.display());
+        }
+        files = vec![("index.html".to_owned(), page)];
+    }
+    files.sort();
+    let table = out.join("assets.rs");
+    if let Err(error) = fs::write(&table, render(&files)) {
+        println!("cargo::error={}: {error}", table.display());
+    }
+}
+
+fn app_folder() -> PathBuf {
+    if let Some(folder) = env::var_os("JNANA_APP_DIR") {
+        return folder.into();
+    }
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    package.with_file_name("target").join("app")
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else if let Ok(name) = path.strip_prefix(root) {
+            files.push((name.to_string_lossy().replace('\\', "/"), path.clone()));
+        }
+    }
+}
+
+fn render(files: &[(String, PathBuf)]) -> String {
+    let mut table = String::from("&[\n");
+    for (name, path) in files {
+        let path = path.display().to_string();
+        let _ = writeln!(table, "    ({name:?}, include_bytes!({path:?})),");
+    }
+    table.push(']');
+    table
+}

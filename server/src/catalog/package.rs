@@ -1,0 +1,79 @@
+//! Packages, fetched by their ordinary clients (`pip`, `npm`) as child processes, so that their settings, mirrors and
+//! proxies hold here too.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::progress::note;
+use super::{Error, PackageMember};
+
+/// Packages that this run has fetched; a package with several members is fetched once.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    folder: Option<tempfile::TempDir>,
+    fetched: HashMap<String, PathBuf>,
+}
+
+impl Packages {
+    /// The archive that holds `member`, fetched when it is not there yet. `scratch` is where it may lie meanwhile.
+    pub(super) fn archive(&mut self, member: &PackageMember, scratch: &Path) -> Result<PathBuf, Error> {
+        let key = member.to_string();
+        if let Some(path) = self.fetched.get(&key) {
+            return Ok(path.clone());
+        }
+        if self.folder.is_none() {
+            self.folder = Some(tempfile::tempdir_in(scratch).map_err(Error::io(scratch))?);
+        }
+        let root = self.folder.as_ref().map_or(scratch, tempfile::TempDir::path);
+        let into = root.join(self.fetched.len().to_string());
+        std::fs::create_dir_all(&into).map_err(Error::io(&into))?;
+        note(&format!("fetching {key}"));
+        run(&mut client(member, &into))?;
+        let archive = only_file(&into)?;
+        self.fetched.insert(key, archive.clone());
+        Ok(archive)
+    }
+}
+
+fn client(member: &PackageMember, into: &Path) -> Command {
+    match member {
+        PackageMember::Python { package, version, .. } => {
+            let mut command = Command::new("python3");
+            command.args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]);
+            command.args(["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "-d"]);
+            command.arg(into).arg(format!("{package}=={version}"));
+            command
+        }
+        PackageMember::Npm { npm, version, .. } => {
+            let mut command = Command::new("npm");
+            command
+                .args(["pack", "--silent", "--pack-destination"])
+                .arg(into)
+                .arg(format!("{npm}@{version}"));
+            command
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Error> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |message: String| Error::Program { program: program.clone(), message };
+    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+        failed(format!("cannot be started ({error}); install it or place the files yourself"))
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+    Err(failed(format!("{} ({})", last.trim(), output.status)))
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf, Error> {
+    let mut files = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    match files.next() {
+        Some(entry) => Ok(entry.map_err(Error::io(folder))?.path()),
+        None => Err(Error::Member { archive: folder.display().to_string(), member: "archive".to_owned() }),
+    }
+}

@@ -1,0 +1,160 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::Given;
+
+/// Speak, show, type: a multimodal conversation agent on your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "jnana", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the app and the API
+    Serve(Box<Given>),
+    /// Ask one question; the answer is streamed to standard output
+    Ask(Box<Ask>),
+    /// Fetch, list and check model files
+    #[command(subcommand)]
+    Models(Models),
+    /// List plugins, and say which libraries to trust
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Numbers for comparing with a reference
+    #[command(subcommand)]
+    Debug(Debug),
+    /// Shows a library's manifest to the plugin host
+    #[command(name = jnana_plugin_host::SCAN_COMMAND, hide = true)]
+    PluginScan {
+        /// The library.
+        path: PathBuf,
+    },
+}
+
+/// One question.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// The question's text
+    #[arg(default_value = "")]
+    pub question: String,
+    /// A picture; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// A recording; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub audio: Vec<PathBuf>,
+    /// A running server to ask, such as http://127.0.0.1:8642; without it the model is loaded here
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// System message
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Most new tokens
+    #[arg(long)]
+    pub max_tokens: Option<usize>,
+    /// Settings of the model that is loaded here, and the token for a server
+    #[command(flatten)]
+    pub given: Given,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Fetch models by name; without names the default set
+    Pull {
+        /// Names of the model list.
+        names: Vec<String>,
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+    /// List the models that are known and which are here
+    List {
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+    /// Hash the files that are here; without names those of every model
+    Verify {
+        /// Names of the model list.
+        names: Vec<String>,
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+}
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// List the plugins of the folder with where each stands
+    List {
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+    /// Trust a library as it is now: it must lie in a plugins folder
+    Pin {
+        /// The library.
+        library: PathBuf,
+    },
+    /// Copy a library into the plugins folder and trust it
+    Install {
+        /// The library.
+        library: PathBuf,
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+}
+
+/// Numbers for comparing with a reference.
+#[derive(Debug, Subcommand)]
+pub enum Debug {
+    /// Logits of every position of a sequence of token ids, as a safetensors file
+    Logits {
+        /// Token ids, separated by commas
+        #[arg(long, value_delimiter = ',', required = true)]
+        tokens: Vec<u32>,
+        /// File to write: tensor `logits` [positions, vocabulary], f32
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+    /// What an encoder plugin makes of a file, as a safetensors file
+    Embed {
+        /// Id of the plugin
+        #[arg(long, value_name = "ID")]
+        plugin: String,
+        /// The input, such as a picture
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// File to write: tensor `embeddings` [positions, width], f32
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
+}
+
+/// Where a person on another machine reaches a server that listens on every address.
+#[must_use]
+pub fn shown_host(ip: IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => "this machine's address".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    }
+}

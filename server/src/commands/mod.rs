@@ -1,0 +1,39 @@
+//! What each command does.
+
+mod ask;
+mod debug;
+mod models;
+mod plugin;
+mod serve;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::catalog::Library;
+use crate::cli::Command;
+use crate::settings::Settings;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// In words for the person at the terminal.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Serve(given) => serve::run(given.resolve()?)?,
+        Command::Ask(ask) => ask::run(*ask)?,
+        Command::Models(command) => return models::run(command),
+        Command::Plugin(command) => plugin::run(command)?,
+        Command::Debug(command) => debug::run(command)?,
+        Command::PluginScan { path } => return Ok(jnana_plugin_host::scan_child_main(&path)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the async runtime")
+}
+
+fn library(settings: &Settings) -> Library {
+    Library::new(settings.home.join("models"), settings.network.clone())
+}

@@ -1,0 +1,39 @@
+//! `jnana serve`.
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::shown_host;
+use crate::settings::Settings;
+use crate::startup::Server;
+use crate::telemetry;
+
+pub(super) fn run(settings: Settings) -> Result<()> {
+    telemetry::start(settings.log_format);
+    super::runtime()?.block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let fresh = settings.token.clone().filter(|token| token.fresh);
+    let mut server = Server::start(settings).await?;
+    if let Some(token) = fresh {
+        // The one place where a token is shown: on the terminal of who started the server, the first time.
+        let scheme = if server.app().settings.tls { "https" } else { "http" };
+        let (host, port) = (shown_host(server.address().ip()), server.address().port());
+        eprintln!("Token (shown once, kept in the home folder): {}", token.secret);
+        eprintln!("In a browser open {scheme}://{host}:{port}/auth?token={}", token.secret);
+    }
+    eprintln!("Jnana is starting on {}", server.url());
+    tokio::select! {
+        ready = server.ready() => ready?,
+        _ = terminate.recv() => return server.shutdown().await,
+        _ = interrupt.recv() => return server.shutdown().await,
+    }
+    eprintln!("Jnana is ready on {}", server.url());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.shutdown().await
+}

@@ -1,0 +1,7 @@
+//! What every call passes through: who may call, what is logged and counted, how bodies are read.
+
+pub mod extract;
+pub mod guard;
+pub mod headers;
+pub mod observe;
+pub mod tls;

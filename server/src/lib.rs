@@ -1,0 +1,20 @@
+//! The server and command line of Jnana.
+//!
+//! [`cli`] reads arguments, [`settings`] resolves them, [`commands`] runs them; [`startup`] turns settings into a serving
+//! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`storage`] what is kept,
+//! [`catalog`] where models come from.
+
+pub mod assistant;
+pub mod catalog;
+pub mod cli;
+pub mod commands;
+pub mod error;
+mod files;
+pub mod http;
+pub mod metrics;
+pub mod routes;
+pub mod settings;
+pub mod startup;
+pub mod state;
+pub mod storage;
+pub mod telemetry;

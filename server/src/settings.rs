@@ -1,0 +1,418 @@
+//! Settings of the server: parsed from a file, the environment and flags ([`Given`]), then resolved ([`Settings`]).
+//!
+//! A flag wins over its environment variable, and both win over the file (`<home>/jnana.toml`, or `--config`).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::catalog::Network;
+
+/// Port used when none is given.
+pub const DEFAULT_PORT: u16 = 8642;
+const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+const DEFAULT_HUB: &str = "https://huggingface.co";
+
+/// Settings as given; what is absent takes its default.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Given {
+    /// Folder of conversations, blobs, models and keys [default: jnana in the user's data folder]
+    #[arg(long, env = "JNANA_HOME", value_name = "DIR")]
+    #[serde(skip)]
+    pub home: Option<PathBuf>,
+    /// Settings file [default: jnana.toml in the home folder, when there is one]
+    #[arg(long, env = "JNANA_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Language model: a name of the model list, a folder or a GGUF file [default: smollm2-135m-instruct]
+    #[arg(long, env = "JNANA_MODEL", value_name = "PATH|NAME")]
+    pub model: Option<String>,
+    /// Address to listen on; any other than loopback demands a token [default: 127.0.0.1]
+    #[arg(long, env = "JNANA_HOST")]
+    pub host: Option<IpAddr>,
+    /// Port to listen on; 0 takes a free one [default: 8642]
+    #[arg(long, env = "JNANA_PORT")]
+    pub port: Option<u16>,
+    /// Token that every call must bring; made and shown when the address is not loopback and none is given
+    #[arg(long, env = "JNANA_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// File whose first line is the token
+    #[arg(long, env = "JNANA_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Serve HTTPS with a certificate made on first use and kept in the home folder
+    #[arg(long, env = "JNANA_TLS", num_args = 0..=1, default_missing_value = "true")]
+    pub tls: Option<bool>,
+    /// Names under which the server may be reached beside localhost and its own addresses
+    #[arg(long, env = "JNANA_ALLOWED_HOSTS", value_delimiter = ',', value_name = "NAME,…")]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Foreign origins whose pages may call the server, such as https://example.org
+    #[arg(long, env = "JNANA_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,…")]
+    pub allowed_origins: Option<Vec<String>>,
+    /// Where the model runs: cpu, cuda or cuda:N [default: cpu]
+    #[arg(long, env = "JNANA_DEVICE")]
+    pub device: Option<String>,
+    /// Weight type of unquantised models: f32, f16 or bf16 [default: f32 on the CPU, bf16 on CUDA]
+    #[arg(long, env = "JNANA_DTYPE")]
+    pub dtype: Option<String>,
+    /// Quantise an unquantised model on loading, such as q4_0 or q8_0 [default: none]
+    #[arg(long, env = "JNANA_QUANTIZE", value_name = "TYPE")]
+    pub quantize: Option<String>,
+    /// Folder of plugins [default: plugins beside the program]
+    #[arg(long, env = "JNANA_PLUGINS", value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// Threads that one plugin instance may use [default: the machine's cores]
+    #[arg(long, env = "JNANA_PLUGIN_THREADS")]
+    pub plugin_threads: Option<usize>,
+    /// Answers made at the same time; more wait [default: 8]
+    #[arg(long, env = "JNANA_MAX_BATCH")]
+    pub max_batch: Option<usize>,
+    /// Requests that may wait; more are answered 429 [default: 32]
+    #[arg(long, env = "JNANA_QUEUE")]
+    pub queue: Option<usize>,
+    /// Memory for the caches of live and kept sequences, in MiB [default: 2048]
+    #[arg(long, env = "JNANA_CACHE_MIB")]
+    pub cache_mib: Option<usize>,
+    /// Largest upload in MiB [default: 20]
+    #[arg(long, env = "JNANA_MAX_UPLOAD_MIB")]
+    pub max_upload_mib: Option<usize>,
+    /// Never fetch anything
+    #[arg(long, env = "JNANA_OFFLINE", num_args = 0..=1, default_missing_value = "true")]
+    pub offline: Option<bool>,
+    /// Address of the model hub
+    #[arg(long, env = "JNANA_HUB_URL", hide = true)]
+    pub hub_url: Option<String>,
+    /// Form of the log on standard error [default: text]
+    #[arg(long, env = "JNANA_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Seconds that running answers may take when the server is told to end [default: 20]
+    #[arg(long, env = "JNANA_SHUTDOWN_SECONDS")]
+    pub shutdown_seconds: Option<u64>,
+    /// Days that stored inputs are kept, by the first half of their MIME type (`image = 30`); 0 or absent: for ever
+    #[arg(skip)]
+    #[serde(default)]
+    pub retention_days: BTreeMap<String, u32>,
+    /// Settings of plugins by their id
+    #[arg(skip)]
+    #[serde(default)]
+    pub plugin: BTreeMap<String, Map<String, Value>>,
+    /// Ids of plugins that are switched off
+    #[arg(skip)]
+    #[serde(default)]
+    pub disabled_plugins: Vec<String>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Resolved settings: every question answered.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of everything that is kept.
+    pub home: PathBuf,
+    /// Name or path of the language model.
+    pub model: String,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Token, given or made.
+    pub token: Option<Token>,
+    /// HTTPS.
+    pub tls: bool,
+    /// Extra host names.
+    pub allowed_hosts: Vec<String>,
+    /// Extra origins.
+    pub allowed_origins: Vec<String>,
+    /// `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Weight type, when one is asked for.
+    pub dtype: Option<String>,
+    /// Quantisation, when one is asked for.
+    pub quantize: Option<String>,
+    /// Folder of plugins.
+    pub plugins: PathBuf,
+    /// The `jnana` program, which the plugin host starts again to look into libraries.
+    pub program: PathBuf,
+    /// Thread budget of a plugin instance.
+    pub plugin_threads: usize,
+    /// Plugins' settings.
+    pub plugin_settings: BTreeMap<String, Map<String, Value>>,
+    /// Plugins that are switched off.
+    pub disabled_plugins: Vec<String>,
+    /// Answers at the same time.
+    pub max_batch: usize,
+    /// Waiting requests.
+    pub queue: usize,
+    /// Cache memory in bytes.
+    pub cache_bytes: usize,
+    /// Largest upload in bytes.
+    pub max_upload: usize,
+    /// How models may be fetched.
+    pub network: Network,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// How long an ending server waits for its answers.
+    pub shutdown: Duration,
+    /// Days by modality.
+    pub retention_days: BTreeMap<String, u32>,
+}
+
+/// A token and where it came from.
+#[derive(Clone)]
+pub struct Token {
+    /// The secret.
+    pub secret: String,
+    /// Made by the program just now: to be shown once.
+    pub fresh: bool,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("fresh", &self.fresh).finish_non_exhaustive()
+    }
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No home folder.
+    #[error("no home folder: set JNANA_HOME, XDG_DATA_HOME or HOME, or give --home")]
+    Home,
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings file is wrong.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is wrong.
+    #[error("{name}: expected {expected}, found {found}")]
+    Value {
+        /// Setting.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+}
+
+impl Given {
+    /// Fills in the settings file and the defaults.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a value is out of range.
+    pub fn resolve(self) -> Result<Settings, Error> {
+        let home = home(self.home.as_deref())?;
+        let file = settings_file(self.config.as_deref(), &home)?;
+        let given = self.over(file);
+        let address = SocketAddr::new(
+            given.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            given.port.unwrap_or(DEFAULT_PORT),
+        );
+        let program = std::env::current_exe().map_err(|source| Error::Io { path: "jnana".into(), source })?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Settings {
+            model: given.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            token: token(&given, &home, address)?,
+            address,
+            tls: given.tls.unwrap_or(false),
+            allowed_hosts: given.allowed_hosts.unwrap_or_default(),
+            allowed_origins: given.allowed_origins.unwrap_or_default(),
+            device: device(given.device)?,
+            dtype: given.dtype,
+            quantize: given.quantize,
+            plugins: given.plugins.unwrap_or_else(|| program.with_file_name("plugins")),
+            program,
+            plugin_threads: given.plugin_threads.unwrap_or(cores).max(1),
+            plugin_settings: given.plugin,
+            disabled_plugins: given.disabled_plugins,
+            max_batch: positive("max-batch", given.max_batch.unwrap_or(8))?,
+            queue: positive("queue", given.queue.unwrap_or(32))?,
+            cache_bytes: positive("cache-mib", given.cache_mib.unwrap_or(2048))? << 20,
+            max_upload: positive("max-upload-mib", given.max_upload_mib.unwrap_or(20))? << 20,
+            network: Network {
+                hub_url: given.hub_url.unwrap_or_else(|| DEFAULT_HUB.to_owned()),
+                offline: given.offline.unwrap_or(false),
+            },
+            log_format: given.log_format.unwrap_or_default(),
+            shutdown: Duration::from_secs(given.shutdown_seconds.unwrap_or(20)),
+            retention_days: given.retention_days,
+            home,
+        })
+    }
+
+    /// These settings, with those of `file` where these say nothing.
+    fn over(self, file: Self) -> Self {
+        Self {
+            home: self.home,
+            config: self.config,
+            model: self.model.or(file.model),
+            host: self.host.or(file.host),
+            port: self.port.or(file.port),
+            token: self.token.or(file.token),
+            token_file: self.token_file.or(file.token_file),
+            tls: self.tls.or(file.tls),
+            allowed_hosts: self.allowed_hosts.or(file.allowed_hosts),
+            allowed_origins: self.allowed_origins.or(file.allowed_origins),
+            device: self.device.or(file.device),
+            dtype: self.dtype.or(file.dtype),
+            quantize: self.quantize.or(file.quantize),
+            plugins: self.plugins.or(file.plugins),
+            plugin_threads: self.plugin_threads.or(file.plugin_threads),
+            max_batch: self.max_batch.or(file.max_batch),
+            queue: self.queue.or(file.queue),
+            cache_mib: self.cache_mib.or(file.cache_mib),
+            max_upload_mib: self.max_upload_mib.or(file.max_upload_mib),
+            offline: self.offline.or(file.offline),
+            hub_url: self.hub_url.or(file.hub_url),
+            log_format: self.log_format.or(file.log_format),
+            shutdown_seconds: self.shutdown_seconds.or(file.shutdown_seconds),
+            retention_days: file.retention_days,
+            plugin: file.plugin,
+            disabled_plugins: file.disabled_plugins,
+        }
+    }
+}
+
+fn home(given: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(home) = given {
+        return std::path::absolute(home).map_err(|source| Error::Io { path: home.to_owned(), source });
+    }
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    Ok(data.ok_or(Error::Home)?.join("jnana"))
+}
+
+fn settings_file(given: Option<&Path>, home: &Path) -> Result<Given, Error> {
+    let path = given.map_or_else(|| home.join("jnana.toml"), Path::to_owned);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Given::default());
+        }
+        Err(source) => return Err(Error::Io { path, source }),
+    };
+    toml::from_str(&text).map_err(|source| Error::File { path, source: Box::new(source) })
+}
+
+fn positive(name: &'static str, value: usize) -> Result<usize, Error> {
+    if value == 0 {
+        return Err(Error::Value { name, expected: "a number above 0", found: value.to_string() });
+    }
+    Ok(value)
+}
+
+fn device(given: Option<String>) -> Result<String, Error> {
+    let device = given.unwrap_or_else(|| "cpu".to_owned());
+    let index = device.strip_prefix("cuda:").map(str::parse::<usize>);
+    if device == "cpu" || device == "cuda" || matches!(index, Some(Ok(_))) {
+        return Ok(device);
+    }
+    Err(Error::Value { name: "device", expected: "cpu, cuda or cuda:N", found: device })
+}
+
+/// The token given, or the one kept in the home folder, which is made when the address can be reached from outside.
+fn token(given: &Given, home: &Path, address: SocketAddr) -> Result<Option<Token>, Error> {
+    if let Some(secret) = &given.token {
+        return checked_token(secret).map(|secret| Some(Token { secret, fresh: false }));
+    }
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+    };
+    if let Some(path) = &given.token_file {
+        let text = read(path)?;
+        let secret = checked_token(text.lines().next().unwrap_or_default())?;
+        return Ok(Some(Token { secret, fresh: false }));
+    }
+    if address.ip().is_loopback() {
+        return Ok(None);
+    }
+    let path = home.join("token");
+    if path.exists() {
+        return Ok(Some(Token { secret: checked_token(&read(&path)?)?, fresh: false }));
+    }
+    let secret = hex::encode(rand::random::<[u8; 24]>());
+    crate::files::write_private(&path, secret.as_bytes()).map_err(|source| Error::Io { path, source })?;
+    Ok(Some(Token { secret, fresh: true }))
+}
+
+/// A token travels in a header and a cookie: visible ASCII, and long enough not to be guessed.
+fn checked_token(secret: &str) -> Result<String, Error> {
+    let secret = secret.trim();
+    if secret.len() < 16 || !secret.chars().all(|c| c.is_ascii_graphic()) {
+        let found = format!("{} characters", secret.chars().count());
+        return Err(Error::Value { name: "token", expected: "16 or more visible ASCII characters", found });
+    }
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(home: &Path) -> Given {
+        Given { home: Some(home.to_owned()), ..Given::default() }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let home = tempfile::tempdir().unwrap();
+        let text = "port = 1\nqueue = 5\nretention-days = { image = 3 }\n[plugin.hear]\nlanguage = \"en\"\n";
+        std::fs::write(home.path().join("jnana.toml"), text).unwrap();
+        let settings = Given { port: Some(2), ..given(home.path()) }.resolve().unwrap();
+        assert_eq!((settings.address.port(), settings.queue, settings.max_batch), (2, 5, 8));
+        assert_eq!(settings.retention_days["image"], 3);
+        assert_eq!(settings.plugin_settings["hear"]["language"], "en");
+        assert!(settings.token.is_none());
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("jnana.toml"), "prot = 1").unwrap();
+        let error = given(home.path()).resolve().unwrap_err().to_string();
+        assert!(error.contains("prot") && error.contains("jnana.toml"), "{error}");
+    }
+
+    #[test]
+    fn an_open_address_has_a_token_that_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let open = || Given { host: Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), ..given(home.path()) };
+        let first = open().resolve().unwrap().token.unwrap();
+        let second = open().resolve().unwrap().token.unwrap();
+        assert!(first.fresh && !second.fresh);
+        assert_eq!(first.secret, second.secret);
+        let short = Given { token: Some("short".to_owned()), ..open() }.resolve();
+        assert!(matches!(short, Err(Error::Value { name: "token", .. })));
+    }
+
+    #[test]
+    fn a_wrong_device_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let wrong = Given { device: Some("tpu".to_owned()), ..given(home.path()) }.resolve();
+        assert!(matches!(wrong, Err(Error::Value { name: "device", .. })));
+    }
+}

@@ -1,0 +1,152 @@
+//! From settings to a serving program. Tests start it the same way, on port 0.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum_server::Handle;
+use tokio::task::JoinHandle;
+
+use crate::assistant::Assistant;
+use crate::catalog::{Catalog, Library};
+use crate::http::tls;
+use crate::routes;
+use crate::settings::Settings;
+use crate::state::App;
+use crate::storage::Store;
+
+/// Blobs are looked through this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A program that listens. Its model may still be loading.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    serving: JoinHandle<std::io::Result<()>>,
+    loading: JoinHandle<Result<()>>,
+}
+
+impl Server {
+    /// Opens the store, listens, and starts loading the model.
+    ///
+    /// # Errors
+    /// When the home folder, the address or the certificate cannot be used.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let store = Store::open(&settings.home)
+            .with_context(|| format!("opening the conversations in {}", settings.home.display()))?;
+        let listener = TcpListener::bind(settings.address).with_context(|| {
+            format!("listening on {}; is another server running there?", settings.address)
+        })?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let certificate = match settings.tls {
+            true => Some(tls::config(&settings.home, &certificate_names(&settings)).await?),
+            false => None,
+        };
+        let app = App::new(settings, store);
+        let handle = Handle::new();
+        let service = routes::router(app.clone()).into_make_service();
+        let serving = match certificate {
+            Some(certificate) => {
+                let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle.clone());
+                tokio::spawn(server.serve(service))
+            }
+            None => tokio::spawn(axum_server::from_tcp(listener)?.handle(handle.clone()).serve(service)),
+        };
+        let loading = tokio::spawn(load(app.clone()));
+        tokio::spawn(sweep(app.clone()));
+        Ok(Self { app, address, handle, serving, loading })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where a person opens it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.app.settings.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The running program.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Waits until the model is loaded.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub async fn ready(&mut self) -> Result<()> {
+        (&mut self.loading).await.context("the loading task ended early")?
+    }
+
+    /// Stops listening, lets running answers end within the settings' limit, and frees everything.
+    ///
+    /// # Errors
+    /// When the listener had failed.
+    pub async fn shutdown(self) -> Result<()> {
+        let limit = self.app.settings.shutdown;
+        tracing::info!(seconds = limit.as_secs(), "ending: running answers may finish");
+        self.handle.graceful_shutdown(Some(limit));
+        self.app.generations.drain(limit).await;
+        self.serving.await.context("the listener ended early")??;
+        if let Ok(assistant) = self.app.assistant() {
+            let assistant = assistant.clone();
+            tokio::task::spawn_blocking(move || {
+                assistant.model.engine.cancel_all();
+                assistant.model.engine.shutdown();
+            })
+            .await
+            .context("the engine's end")?;
+        }
+        Ok(())
+    }
+}
+
+/// Loads model and plugins on a thread of its own: minutes, when the model is large or has to be fetched.
+async fn load(app: App) -> Result<()> {
+    let work = move || {
+        let settings = &app.settings;
+        let catalog = Catalog::built_in()?;
+        let library = Library::new(settings.home.join("models"), settings.network.clone());
+        let assistant = Assistant::load(settings, &catalog, &library, app.metrics.clone())?;
+        tracing::info!(
+            model = assistant.model.info.id,
+            dtype = assistant.model.info.dtype,
+            "the model is loaded"
+        );
+        app.set_assistant(Arc::new(assistant));
+        Ok(())
+    };
+    tokio::task::spawn_blocking(work).await.context("the loading thread ended early")?
+}
+
+async fn sweep(app: App) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        match app.store.sweep(app.settings.retention_days.clone()).await {
+            Ok(swept) => tracing::info!(swept.unused, swept.expired, "looked through the blobs"),
+            Err(error) => tracing::warn!(%error, "the blobs could not be looked through"),
+        }
+    }
+}
+
+/// What the certificate stands for: this machine by its usual names, and the address it listens on.
+fn certificate_names(settings: &Settings) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let ip = settings.address.ip();
+    if !ip.is_loopback() && !ip.is_unspecified() {
+        names.push(ip.to_string());
+    }
+    names.extend(settings.allowed_hosts.iter().cloned());
+    names
+}
