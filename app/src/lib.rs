@@ -1,6 +1,7 @@
 //! The browser app: conversations with the model, and inputs drawn from what the plugins say of themselves.
 //!
-//! [`logic`] is plain Rust and is tested natively; everything else needs a browser and is compiled for wasm32 only.
+//! [`logic`] is plain Rust and is tested natively; the rest needs a browser and is compiled for
+//! wasm32 only.
 //! The app knows no modality: controls come from a closed set; labels, nouns and states come from descriptors.
 //!
 //! | module | what it does |

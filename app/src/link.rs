@@ -1,4 +1,5 @@
-//! Whether the server is there: asked every few seconds while the page is in sight, and every second while it is gone.
+//! Whether the server is there: asked every few seconds while the page is in sight,
+//! and every second while it is gone.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;

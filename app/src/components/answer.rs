@@ -1,6 +1,6 @@
 //! An answer: streamed while it is made, then with how it was made.
 
-use jnana_api::conversations::{Message, MessageState};
+use jnana_api::conversations::{Details, Message, MessageState};
 use leptos::prelude::*;
 
 use super::details::DetailsView;
@@ -36,7 +36,8 @@ pub(super) fn Answer(message: Memo<Option<Message>>) -> impl IntoView {
         <article class="answer" aria-label="Answer" class:is-live=is_live>
             <RichText text/>
             {move || progress.get().map(|words| {
-                let words = if words.is_empty() { "Thinking…".to_owned() } else { format!("{}…", words.trim_end_matches('…')) };
+                let step = if words.is_empty() { "Thinking" } else { words.trim_end_matches('…') };
+                let words = format!("{step}…");
                 view! { <p class="progress"><span class="pulse" aria-hidden="true"></span>{words}</p> }
             })}
             {move || state.get().map(|state| view! { <Ending state message/> })}
@@ -80,22 +81,26 @@ fn Footer(message: Memo<Option<Message>>, text: Memo<String>) -> impl IntoView {
     let details = Memo::new(move |_| {
         message.with(|message| message.as_ref().and_then(|message| message.details.clone()))
     });
+    let dropped = Memo::new(move |_| details.with(|details| details.as_ref().and_then(dropped_turns)));
     view! {
-        {move || details.with(|details| details.as_ref().map_or(0, |details| details.dropped_turns)).checked_sub(1).map(|more| {
-            let words = if more == 0 {
-                "The oldest turn did not fit into the context and was left out.".to_owned()
-            } else {
-                format!("The {} oldest turns did not fit into the context and were left out.", more + 1)
-            };
-            view! { <p class="dropped">{words}</p> }
-        })}
+        {move || dropped.get().map(|words| view! { <p class="dropped">{words}</p> })}
         <div class="actions">
             <Versions message/>
             <button type="button" class="icon-button" aria-label="Copy" title="Copy"
                 on:click=move |_| actions::copy(store, text.get_untracked())>{icons::copy()}</button>
-            <button type="button" class="icon-button" aria-label="Regenerate" title="Regenerate" disabled=move || store.generating().is_some()
+            <button type="button" class="icon-button" aria-label="Regenerate" title="Regenerate"
+                disabled=move || store.generating().is_some()
                 on:click=again>{icons::again()}</button>
             {move || details.get().map(|details| view! { <DetailsView details/> })}
         </div>
+    }
+}
+
+/// Says what did not fit into the context.
+fn dropped_turns(details: &Details) -> Option<String> {
+    match details.dropped_turns {
+        0 => None,
+        1 => Some("The oldest turn did not fit into the context and was left out.".to_owned()),
+        turns => Some(format!("The {turns} oldest turns did not fit into the context and were left out.")),
     }
 }

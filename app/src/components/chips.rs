@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::icons;
-use super::input_part::preview;
+use super::input_part::{badge, preview};
 use crate::store::use_store;
 use crate::tray::{Item, Stage, Tray};
 
@@ -12,7 +12,8 @@ use crate::tray::{Item, Stage, Tray};
 pub(super) fn Chips(tray: Tray) -> impl IntoView {
     view! {
         <ul class="chips" aria-label="Attached" hidden=move || tray.items.with(Vec::is_empty)>
-            <For each=move || tray.items.get() key=|item| item.key children=move |item| view! { <Chip item tray/> }/>
+            <For each=move || tray.items.get() key=|item| item.key
+                children=move |item| view! { <Chip item tray/> }/>
         </ul>
     }
 }
@@ -40,7 +41,7 @@ fn Chip(item: Item, tray: Tray) -> impl IntoView {
                     <span aria-hidden="true">{icon}</span>
                     <strong>{noun.clone()}</strong>
                     <span class="size">{move || stage.get().map(|stage| note(&stage))}</span>
-                    {move || Some(status.get()).filter(|status| !status.is_empty()).map(|status| view! { <span class="badge">{status}</span> })}
+                    {move || badge(status.get())}
                 </div>
                 {move || match stage.get() {
                     Some(Stage::Failed(words)) => view! {
@@ -49,11 +50,14 @@ fn Chip(item: Item, tray: Tray) -> impl IntoView {
                             <button type="button" on:click=move |_| tray.work(key)>"Try again"</button>
                         </div>
                     }.into_any(),
-                    Some(Stage::Ready(_)) if is_text => view! { <TextField item_key=key tray noun=name.get_value()/> }.into_any(),
+                    Some(Stage::Ready(_)) if is_text => {
+                        view! { <TextField item_key=key tray noun=name.get_value()/> }.into_any()
+                    }
                     _ => ().into_any(),
                 }}
             </div>
-            <button type="button" class="icon-button" aria-label=format!("Remove {noun}") title="Remove" on:click=move |_| tray.remove(key)>
+            <button type="button" class="icon-button" aria-label=format!("Remove {noun}")
+                title="Remove" on:click=move |_| tray.remove(key)>
                 {icons::cross()}
             </button>
         </li>

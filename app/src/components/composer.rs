@@ -167,8 +167,10 @@ fn MessageField(draft: Draft) -> impl IntoView {
         }
     };
     view! {
-        <textarea id="message" node_ref=field rows="1" dir="auto" aria-label="Message" placeholder="Ask anything" autocomplete="off"
-            prop:value=draft.text on:input=move |event| draft.set_text(event_target_value(&event)) on:keydown=keydown on:paste=paste></textarea>
+        <textarea id="message" node_ref=field rows="1" dir="auto" aria-label="Message"
+            placeholder="Ask anything" autocomplete="off"
+            prop:value=draft.text on:input=move |event| draft.set_text(event_target_value(&event))
+            on:keydown=keydown on:paste=paste></textarea>
     }
 }
 
@@ -195,7 +197,8 @@ fn InputButton(plugin: PluginInfo, tray: Tray) -> impl IntoView {
     };
     let is_open = move || tray.open.with(|open| id.with_value(|id| open.as_ref() == Some(id)));
     view! {
-        <button type="button" class="input-button" class:is-failed=is_failed aria-label=ui.label.clone() title=title
+        <button type="button" class="input-button" class:is-failed=is_failed
+            aria-label=ui.label.clone() title=title
             aria-expanded=move || is_open().to_string() on:click=move |_| id.with_value(|id| tray.toggle(id))>
             <span class="emoji" aria-hidden="true">{ui.icon}</span>
             <span class="label">{ui.label.clone()}</span>
@@ -211,14 +214,16 @@ fn SendButton(draft: Draft) -> impl IntoView {
     move || {
         if is_generating.get() {
             view! {
-                <button type="button" class="send is-stop" aria-label="Stop" title="Stop" on:click=move |_| actions::stop(draft.store)>
+                <button type="button" class="send is-stop" aria-label="Stop" title="Stop"
+                    on:click=move |_| actions::stop(draft.store)>
                     {icons::square()}
                 </button>
             }
             .into_any()
         } else {
             view! {
-                <button type="submit" class="send" class:is-waiting=draft.waiting aria-label="Send" title="Send (Enter)" disabled=is_off>
+                <button type="submit" class="send" class:is-waiting=draft.waiting aria-label="Send"
+                    title="Send (Enter)" disabled=is_off>
                     {icons::send()}
                 </button>
             }

@@ -34,7 +34,8 @@ pub(super) fn Modal(title: &'static str, children: Children) -> impl IntoView {
         }
     });
     view! {
-        <dialog class="dialog" node_ref=dialog aria-labelledby="dialog-title" on:close=move |_| store.dialog.set(None)>
+        <dialog class="dialog" node_ref=dialog aria-labelledby="dialog-title"
+            on:close=move |_| store.dialog.set(None)>
             <h2 id="dialog-title">{title}</h2>
             {children()}
         </dialog>
@@ -68,7 +69,8 @@ fn RenameDialog(summary: Summary) -> impl IntoView {
             <form on:submit=save>
                 <label class="form-row">
                     <span>"Title"</span>
-                    <input class="field" type="text" maxlength="200" required prop:value=title on:input=move |event| title.set(event_target_value(&event))/>
+                    <input class="field" type="text" maxlength="200" required prop:value=title
+                        on:input=move |event| title.set(event_target_value(&event))/>
                 </label>
                 <div class="panel-row end">
                     <button type="button" on:click=|_| close()>"Cancel"</button>

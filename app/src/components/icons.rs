@@ -12,8 +12,12 @@ fn stroked(path: &'static str) -> impl IntoView + use<> {
 pub(crate) fn mark() -> impl IntoView {
     view! {
         <svg class="mark" viewBox="0 0 32 32" aria-hidden="true" focusable="false">
-            <path class="mark-flame" d="M16 3c4.6 5 6.6 8.3 6.6 11.8A6.6 6.6 0 0 1 16 21.4a6.6 6.6 0 0 1-6.6-6.6C9.4 11.3 11.4 8 16 3z"></path>
-            <path class="mark-heart" d="M16 10.6c1.9 2.2 2.7 3.5 2.7 4.9a2.7 2.7 0 0 1-5.4 0c0-1.4.8-2.7 2.7-4.9z"></path>
+            <path class="mark-flame"
+                d="M16 3c4.6 5 6.6 8.3 6.6 11.8A6.6 6.6 0 0 1 16 21.4a6.6 6.6 0 0 1-6.6-6.6C9.4 11.3 11.4 8 16 3z">
+            </path>
+            <path class="mark-heart"
+                d="M16 10.6c1.9 2.2 2.7 3.5 2.7 4.9a2.7 2.7 0 0 1-5.4 0c0-1.4.8-2.7 2.7-4.9z">
+            </path>
             <path class="mark-lamp" d="M4 19.5c1.2 5.6 5.9 9 12 9s10.8-3.4 12-9"></path>
         </svg>
     }
@@ -61,7 +65,9 @@ pub(crate) fn square() -> impl IntoView {
 /// Disc: record.
 pub(crate) fn disc() -> impl IntoView {
     view! {
-        <svg class="icon is-filled" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><circle cx="12" cy="12" r="6"></circle></svg>
+        <svg class="icon is-filled" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+            <circle cx="12" cy="12" r="6"></circle>
+        </svg>
     }
 }
 

@@ -25,11 +25,16 @@ pub(super) fn InputPart(plugin: String, blob: BlobRef, text: Option<String>) -> 
             <figcaption>
                 <span aria-hidden="true">{move || name.get().0}</span>" "{move || name.get().1}
                 <span class="size">{size}</span>
-                {move || Some(status.get()).filter(|status| !status.is_empty()).map(|status| view! { <span class="badge">{status}</span> })}
+                {move || badge(status.get())}
             </figcaption>
             {text.map(|text| view! { <blockquote class="said" dir="auto">{text}</blockquote> })}
         </figure>
     }
+}
+
+/// A plugin's status in a few words; nothing when there is nothing to say.
+pub(super) fn badge(status: String) -> Option<impl IntoView> {
+    (!status.is_empty()).then(|| view! { <span class="badge">{status}</span> })
 }
 
 /// Bytes as the browser can show them.

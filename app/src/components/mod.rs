@@ -61,16 +61,19 @@ pub(crate) fn App() -> impl IntoView {
 #[component]
 fn TopBar() -> impl IntoView {
     let store = use_store();
-    let title =
-        move || store.conversation.with(|shown| shown.as_ref().map(|shown| shown.summary.title.clone()));
+    let heading = move || {
+        let title = store.conversation.with(|shown| shown.as_ref().map(|shown| shown.summary.title.clone()));
+        title.filter(|title| !title.is_empty()).unwrap_or_else(|| "New conversation".to_owned())
+    };
     let model = move || store.status.with(|status| status.as_ref().map(|status| status.model.id.clone()));
     view! {
         <header class="topbar">
-            <button type="button" class="icon-button drawer-button" aria-label="Conversations" aria-expanded=move || store.drawer.get().to_string()
+            <button type="button" class="icon-button drawer-button" aria-label="Conversations"
+                aria-expanded=move || store.drawer.get().to_string()
                 on:click=move |_| store.drawer.update(|open| *open = !*open)>
                 {icons::menu()}
             </button>
-            <h1>{move || title().filter(|title| !title.is_empty()).unwrap_or_else(|| "New conversation".to_owned())}</h1>
+            <h1>{heading}</h1>
             {move || model().map(|model| view! { <span class="badge model" title="Model">{model}</span> })}
         </header>
     }

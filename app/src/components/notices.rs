@@ -14,7 +14,9 @@ pub(super) fn LinkBanner() -> impl IntoView {
             {move || match store.link.get() {
                 Link::Up => ().into_any(),
                 Link::Gone => view! {
-                    <p class="banner"><span class="pulse" aria-hidden="true"></span>"The server is gone. Trying again…"</p>
+                    <p class="banner">
+                        <span class="pulse" aria-hidden="true"></span>"The server is gone. Trying again…"
+                    </p>
                 }.into_any(),
                 Link::Locked => view! { <TokenForm/> }.into_any(),
             }}
@@ -51,7 +53,8 @@ pub(super) fn Toast() -> impl IntoView {
             {move || store.notice.get().map(|notice| view! {
                 <p class="toast" class:is-error=notice.is_error>
                     {notice.text}
-                    <button type="button" class="icon-button" aria-label="Dismiss" on:click=move |_| store.notice.set(None)>
+                    <button type="button" class="icon-button" aria-label="Dismiss"
+                        on:click=move |_| store.notice.set(None)>
                         {super::icons::cross()}
                     </button>
                 </p>

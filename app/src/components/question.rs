@@ -31,8 +31,14 @@ pub(super) fn Question(message: Memo<Option<Message>>) -> impl IntoView {
                 <div class="bubble">{move || message.get().map(|message| parts(&message))}</div>
                 <div class="actions">
                     <Versions message/>
-                    <button type="button" class="icon-button" aria-label="Copy" title="Copy" on:click=copy>{icons::copy()}</button>
-                    <button type="button" class="icon-button" aria-label="Edit" title="Edit" on:click=edit>{icons::pencil()}</button>
+                    <button type="button" class="icon-button" aria-label="Copy" title="Copy"
+                        on:click=copy>
+                        {icons::copy()}
+                    </button>
+                    <button type="button" class="icon-button" aria-label="Edit" title="Edit"
+                        on:click=edit>
+                        {icons::pencil()}
+                    </button>
                 </div>
             </Show>
         </article>
@@ -98,7 +104,10 @@ fn Editor(message: Memo<Option<Message>>, editing: RwSignal<bool>) -> impl IntoV
         <form class="editor" on:keydown=keydown on:submit=move |event| { event.prevent_default(); save(); }>
             {fields}
             <div class="panel-row">
-                <button type="submit" class="primary" disabled=move || busy.get() || store.generating().is_some()>"Ask again"</button>
+                <button type="submit" class="primary"
+                    disabled=move || busy.get() || store.generating().is_some()>
+                    "Ask again"
+                </button>
                 <button type="button" on:click=move |_| cancel()>"Cancel"</button>
             </div>
         </form>
@@ -126,7 +135,9 @@ fn EditorField(store: Store, parts: RwSignal<Vec<Part>>, index: usize) -> impl I
     view! {
         {input}
         {initial.map(|initial| view! {
-            <textarea class="field" rows="3" dir="auto" aria-label=label prop:value=initial on:input=set></textarea>
+            <textarea class="field" rows="3" dir="auto" aria-label=label prop:value=initial
+                on:input=set>
+            </textarea>
         })}
     }
 }

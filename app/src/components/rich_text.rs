@@ -25,7 +25,7 @@ pub(super) fn RichText(text: Memo<String>) -> impl IntoView {
     view! {
         <div class="rich" dir="auto" on:click=copy_code>
             <For each=move || 0..blocks.with(Vec::len) key=|index| *index children=move |index| {
-                let block = Memo::new(move |_| blocks.with(|blocks| blocks.get(index).cloned().unwrap_or_default()));
+                let block = Memo::new(move |_| blocks.with(|blocks| blocks.get(index).cloned()).unwrap_or_default());
                 view! { <div class="block" inner_html=move || block.get()></div> }
             }/>
         </div>

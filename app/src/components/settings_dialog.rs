@@ -4,6 +4,7 @@ use jnana_api::plugins::{PluginInfo, PluginState};
 use leptos::prelude::*;
 
 use super::dialogs::{Modal, close};
+use super::input_part::badge;
 use crate::settings::{Settings, Theme};
 use crate::store::use_store;
 
@@ -21,7 +22,10 @@ pub(super) fn SettingsDialog() -> impl IntoView {
                     let theme = Theme::named(&event_target_value(&event));
                     store.set(|settings| settings.theme = theme);
                 }>
-                    {choices.map(|(choice, label)| view! { <option value=choice.name() selected=choice == theme>{label}</option> }).collect_view()}
+                    {choices.map(|(choice, label)| {
+                        let is_chosen = choice == theme;
+                        view! { <option value=choice.name() selected=is_chosen>{label}</option> }
+                    }).collect_view()}
                 </select>
             </label>
             <fieldset>
@@ -99,7 +103,7 @@ fn PluginRow(info: PluginInfo) -> impl IntoView {
     view! {
         <li>
             <strong>{name}</strong>" "<span class="badge">{state}</span>
-            {(!info.status.is_empty()).then(|| view! { <span class="badge">{info.status}</span> })}
+            {badge(info.status)}
             <p class="hint">{about}</p>
             {(!reason.is_empty()).then(|| view! { <p class="trouble">{reason}</p> })}
         </li>

@@ -123,7 +123,8 @@ fn Entry(summary: Summary, expanded: RwSignal<Option<String>>) -> impl IntoView 
             <div class="entry-row">
                 <a href=path aria-current=move || is_shown.get().then_some("page")
                     on:click=move |event| follow_link(store, &event, route.clone())>{title}</a>
-                <button type="button" class="icon-button" aria-label=more aria-expanded=move || is_open.get().to_string() on:click=toggle>
+                <button type="button" class="icon-button" aria-label=more
+                    aria-expanded=move || is_open.get().to_string() on:click=toggle>
                     {icons::dots()}
                 </button>
             </div>
@@ -138,10 +139,22 @@ fn Options(summary: Summary) -> impl IntoView {
     let summary = StoredValue::new(summary);
     view! {
         <div class="options">
-            <button type="button" on:click=move |_| store.dialog.set(Some(Dialog::Rename(summary.get_value())))>"Rename"</button>
-            <button type="button" on:click=move |_| actions::export(store, summary.get_value(), "markdown")>"Export Markdown"</button>
-            <button type="button" on:click=move |_| actions::export(store, summary.get_value(), "json")>"Export JSON"</button>
-            <button type="button" class="danger" on:click=move |_| store.dialog.set(Some(Dialog::Delete(summary.get_value())))>"Delete"</button>
+            <button type="button"
+                on:click=move |_| store.dialog.set(Some(Dialog::Rename(summary.get_value())))>
+                "Rename"
+            </button>
+            <button type="button"
+                on:click=move |_| actions::export(store, summary.get_value(), "markdown")>
+                "Export Markdown"
+            </button>
+            <button type="button"
+                on:click=move |_| actions::export(store, summary.get_value(), "json")>
+                "Export JSON"
+            </button>
+            <button type="button" class="danger"
+                on:click=move |_| store.dialog.set(Some(Dialog::Delete(summary.get_value())))>
+                "Delete"
+            </button>
         </div>
     }
 }

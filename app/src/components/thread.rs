@@ -46,7 +46,8 @@ pub(super) fn Thread() -> impl IntoView {
     let is_loading =
         move || store.route.with(|route| *route != Route::New) && store.conversation.with(Option::is_none);
     view! {
-        <div class="thread" node_ref=area on:scroll=scrolled role="log" aria-label="Messages" aria-live="off" tabindex="0"
+        <div class="thread" node_ref=area on:scroll=scrolled role="log" aria-label="Messages"
+            aria-live="off" tabindex="0"
             aria-busy=move || store.generating().is_some().to_string()>
             <div class="column">
                 {move || store.missing.get().map(|words| view! { <p class="trouble" role="alert">{words}</p> })}
@@ -60,7 +61,10 @@ pub(super) fn Thread() -> impl IntoView {
             </div>
         </div>
         <Show when=move || !is_at_end.get() && !is_blank.get()>
-            <button type="button" class="to-end icon-button" aria-label="To the end" on:click=move |_| to_end()>{icons::down()}</button>
+            <button type="button" class="to-end icon-button" aria-label="To the end"
+                on:click=move |_| to_end()>
+                {icons::down()}
+            </button>
         </Show>
     }
 }

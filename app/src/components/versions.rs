@@ -29,11 +29,13 @@ pub(super) fn Versions(message: Memo<Option<Message>>) -> impl IntoView {
         place.get().map(|(at, of)| {
             view! {
                 <div class="versions" role="group" aria-label="Versions">
-                    <button type="button" class="icon-button" aria-label="Previous version" disabled=at == 1 on:click=move |_| switch(-1)>
+                    <button type="button" class="icon-button" aria-label="Previous version"
+                        disabled=at == 1 on:click=move |_| switch(-1)>
                         {icons::left()}
                     </button>
                     <span aria-label=format!("Version {at} of {of}") role="img">{format!("{at}/{of}")}</span>
-                    <button type="button" class="icon-button" aria-label="Next version" disabled=at == of on:click=move |_| switch(1)>
+                    <button type="button" class="icon-button" aria-label="Next version"
+                        disabled=at == of on:click=move |_| switch(1)>
                         {icons::right()}
                     </button>
                 </div>

@@ -4,6 +4,7 @@ use jnana_api::plugins::PluginState;
 use leptos::prelude::*;
 
 use super::icons;
+use super::input_part::badge;
 use crate::store::use_store;
 use crate::tray::{Tray, offered};
 
@@ -29,7 +30,7 @@ pub(super) fn Welcome() -> impl IntoView {
                         <button type="button" class="card" on:click=move |_| tray.toggle(&id)>
                             <span class="emoji" aria-hidden="true">{ui.icon}</span>
                             <span class="card-title">{ui.label}</span>
-                            {(!status.is_empty()).then(|| view! { <span class="badge">{status}</span> })}
+                            {badge(status)}
                             <span class="hint">{help}</span>
                         </button>
                     </li>

@@ -20,6 +20,9 @@ use crate::tray::Tray;
 /// Size asked of the device; frames are made smaller when they are taken.
 const IDEAL_SIZE: (f64, f64) = (1_280.0, 960.0);
 
+/// A device that gives no frame within this time is dead.
+const FIRST_FRAME_MS: i32 = 8_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     Starting,
@@ -106,6 +109,12 @@ impl Session {
                 Ok(capture) => self.show(capture).await,
                 Err(trouble) => self.stage.set(Stage::Trouble(trouble)),
             }
+            browser::sleep(FIRST_FRAME_MS).await;
+            let is_this_start = self.start.try_get_value() == Some(this_start);
+            if is_this_start && self.stage.get_untracked() == Stage::Starting {
+                self.release();
+                self.stage.set(Stage::Trouble(Trouble::Dead));
+            }
         });
     }
 
@@ -128,9 +137,15 @@ impl Session {
         }
         self.ended.set_value(Some(ended));
         self.capture.set_value(Some(capture));
-        self.stage.set(Stage::Live);
         let devices = devices::list(Kind::Camera).await;
         self.devices.try_set(devices);
+    }
+
+    /// The first frame is there.
+    fn first_frame(self) {
+        if self.stage.get_untracked() == Stage::Starting {
+            self.stage.set(Stage::Live);
+        }
     }
 
     fn take(self) {
@@ -211,7 +226,8 @@ pub(super) fn Camera(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoVi
     view! {
         <div class="viewfinder" class:is-taken=move || matches!(stage.get(), Stage::Taken(_))
             class:is-off=move || matches!(stage.get(), Stage::Trouble(_))>
-            <video node_ref=session.video autoplay playsinline aria-label="Preview" prop:muted=true></video>
+            <video node_ref=session.video autoplay playsinline aria-label="Preview" prop:muted=true
+                on:loadeddata=move |_| session.first_frame()></video>
             {move || match stage.get() {
                 Stage::Taken(url) => view! { <img src=url alt=format!("{noun}, as it will be sent")/> }.into_any(),
                 Stage::Starting => view! { <p class="waiting" role="status">"Starting…"</p> }.into_any(),
@@ -219,10 +235,15 @@ pub(super) fn Camera(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoVi
             }}
         </div>
         {move || match stage.get() {
-            Stage::Trouble(trouble) => view! { <TroubleBox words=trouble.words(Kind::Camera) retry=move || session.start()/> }.into_any(),
+            Stage::Trouble(trouble) => {
+                let words = trouble.words(Kind::Camera);
+                view! { <TroubleBox words retry=move || session.start()/> }.into_any()
+            }
             _ => ().into_any(),
         }}
-        <p class="trouble" role="alert" hidden=move || session.problem.with(String::is_empty)>{session.problem}</p>
+        <p class="trouble" role="alert" hidden=move || session.problem.with(String::is_empty)>
+            {session.problem}
+        </p>
         <div class="panel-row">
             {move || match stage.get() {
                 Stage::Live => view! {
@@ -235,7 +256,9 @@ pub(super) fn Camera(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoVi
                 _ => ().into_any(),
             }}
             <Show when=move || stage.with(|stage| *stage == Stage::Live)>
-                <button type="button" class="quiet" on:click=move |_| session.flip()>{icons::flip()}"Flip"</button>
+                <button type="button" class="quiet" on:click=move |_| session.flip()>
+                    {icons::flip()}"Flip"
+                </button>
             </Show>
             <DeviceChoice devices=session.devices used=session.used choose=move |id| session.choose(id)/>
         </div>

@@ -51,12 +51,18 @@ pub(super) fn Canvas(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl IntoVi
         }
     };
     view! {
-        <canvas node_ref=surface class="surface" width=WIDTH height=HEIGHT role="img" aria-label="Drawing surface"
+        <canvas node_ref=surface class="surface" width=WIDTH height=HEIGHT role="img"
+            aria-label="Drawing surface"
             on:pointerdown=down on:pointermove=moved on:pointerup=up on:pointercancel=up></canvas>
         <div class="panel-row">
             <button type="button" class="primary" on:click=add disabled=is_empty>"Use"</button>
-            <button type="button" on:click=move |_| drawing.update(Drawing::undo) disabled=is_empty>"Undo"</button>
-            <button type="button" on:click=move |_| drawing.update(|drawing| drawing.strokes.clear()) disabled=is_empty>"Clear"</button>
+            <button type="button" on:click=move |_| drawing.update(Drawing::undo) disabled=is_empty>
+                "Undo"
+            </button>
+            <button type="button" on:click=move |_| drawing.update(|drawing| drawing.strokes.clear())
+                disabled=is_empty>
+                "Clear"
+            </button>
         </div>
         <FilePicker plugin tray prominent=false/>
     }

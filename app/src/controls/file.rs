@@ -42,7 +42,8 @@ pub(super) fn FilePicker(plugin: StoredValue<PluginInfo>, tray: Tray, prominent:
             <button type="button" class=if prominent { "primary" } else { "quiet" } on:click=pick>
                 {icons::upload()}"Choose a file"
             </button>
-            <input node_ref=input type="file" class="sr" tabindex="-1" aria-label="File" accept=accept on:change=picked/>
+            <input node_ref=input type="file" class="sr" tabindex="-1" aria-label="File" accept=accept
+                on:change=picked/>
             <span class="hint">"or paste, or drop it here"</span>
         </div>
         <p class="trouble" role="alert" hidden=move || problem.with(String::is_empty)>{problem}</p>

@@ -56,11 +56,13 @@ fn row(index: usize, field: Field, values: RwSignal<Vec<String>>) -> impl IntoVi
         }
         .into_any(),
         FieldKind::Number { .. } => view! {
-            <input class="field" type="number" step="any" prop:value=value on:input=move |event| set(event_target_value(&event))/>
+            <input class="field" type="number" step="any" prop:value=value
+                on:input=move |event| set(event_target_value(&event))/>
         }
         .into_any(),
         FieldKind::Text => view! {
-            <input class="field" type="text" prop:value=value on:input=move |event| set(event_target_value(&event))/>
+            <input class="field" type="text" prop:value=value
+                on:input=move |event| set(event_target_value(&event))/>
         }
         .into_any(),
     };

@@ -1,4 +1,5 @@
-//! The microphone: push to talk (hold, or press once to begin and once to end), a level meter, a choice of devices.
+//! The microphone: push to talk (hold, or press once to begin and once to end), a level meter,
+//! a choice of devices.
 
 use jnana_api::plugins::PluginInfo;
 use leptos::html;
@@ -216,7 +217,11 @@ impl Session {
     /// Draws the meter and looks after the device.
     fn tick(self) {
         let now = browser::now();
-        let is_recording = self.stage.get_untracked() == Stage::Recording;
+        let is_recording = match self.stage.get_untracked() {
+            Stage::Recording => true,
+            Stage::Ready => false,
+            Stage::Starting | Stage::Ending | Stage::Trouble(_) => return,
+        };
         let look =
             self.recorder.with_value(|recorder| {
                 let recorder = recorder.as_ref()?;
@@ -334,7 +339,8 @@ fn RecordRow(session: Session) -> impl IntoView {
     });
     view! {
         <div class="record-row">
-            <button type="button" class="record" class:is-on=is_recording aria-disabled=move || is_off().to_string()
+            <button type="button" class="record" class:is-on=is_recording
+                aria-disabled=move || is_off().to_string()
                 on:pointerdown=pointerdown on:click=click on:keydown=keydown on:keyup=keyup
                 on:contextmenu=|event| event.prevent_default()>
                 {move || if is_recording.get() { icons::square().into_any() } else { icons::disc().into_any() }}
@@ -363,7 +369,8 @@ fn Meter(level: RwSignal<f32>) -> impl IntoView {
         }
     });
     view! {
-        <div class="meter" node_ref=bar role="meter" aria-label="Level" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0">
+        <div class="meter" node_ref=bar role="meter" aria-label="Level" aria-valuemin="0"
+            aria-valuemax="100" aria-valuenow="0">
             <div class="meter-bar"></div>
         </div>
     }

@@ -1,6 +1,8 @@
-//! The closed set of input controls. A plugin's descriptor names one; its label, noun and help come from the descriptor too.
+//! The closed set of input controls. A plugin's descriptor names one; its label, noun and help come from
+//! the descriptor too.
 //!
-//! A control gives bytes with a MIME type to the tray and closes. What holds a device lets it go when the control closes.
+//! A control gives bytes with a MIME type to the tray and closes. What holds a device lets it go
+//! when the control closes.
 
 mod camera;
 mod canvas;
@@ -52,7 +54,8 @@ pub(crate) fn ControlPanel(plugin: PluginInfo, tray: Tray) -> impl IntoView {
             <header class="panel-head">
                 <h2><span aria-hidden="true">{ui.icon}</span>" "{label}</h2>
                 {(!status.is_empty()).then(|| view! { <span class="badge">{status}</span> })}
-                <button type="button" class="icon-button" aria-label="Close" title="Close (Esc)" on:click=move |_| tray.close()>
+                <button type="button" class="icon-button" aria-label="Close" title="Close (Esc)"
+                    on:click=move |_| tray.close()>
                     {icons::cross()}
                 </button>
             </header>

@@ -24,9 +24,14 @@ pub(super) fn TextField(plugin: StoredValue<PluginInfo>, tray: Tray) -> impl Int
         }
     };
     view! {
-        <textarea class="field" rows="5" aria-label=noun prop:value=text on:input=move |event| text.set(event_target_value(&event))></textarea>
+        <textarea class="field" rows="5" aria-label=noun prop:value=text
+            on:input=move |event| text.set(event_target_value(&event))>
+        </textarea>
         <div class="panel-row">
-            <button type="button" class="primary" on:click=add disabled=move || text.with(|text| text.trim().is_empty())>"Use"</button>
+            <button type="button" class="primary" on:click=add
+                disabled=move || text.with(|text| text.trim().is_empty())>
+                "Use"
+            </button>
         </div>
     }
 }

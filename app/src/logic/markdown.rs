@@ -231,10 +231,10 @@ mod tests {
 
     #[test]
     fn remote_media_become_links() {
-        let html = html("![a cat](https://example.org/cat.png)");
-        assert!(!html.contains("<img"), "{html}");
-        assert!(html.contains("href=\"https://example.org/cat.png\">a cat"), "{html}");
-        let nested = super::tests::html("[![a cat](https://example.org/c.png)](https://example.org)");
+        let alone = html("![a cat](https://example.org/cat.png)");
+        assert!(!alone.contains("<img"), "{alone}");
+        assert!(alone.contains("href=\"https://example.org/cat.png\">a cat"), "{alone}");
+        let nested = html("[![a cat](https://example.org/c.png)](https://example.org)");
         assert_eq!(nested.matches("<a ").count(), 1, "{nested}");
     }
 
