@@ -1,6 +1,7 @@
 //! Continues a prompt greedily and prints tokens per second:
 //! `cargo run --release -p jnana-models --example generate -- MODEL "Once upon a time" 100 [f16|q4_0|q8_0|…]`.
 
+use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +10,13 @@ use candle_core::{DType, Device, Tensor};
 use jnana_models::decoder::{SequenceCache, Span};
 use jnana_models::{LoadOptions, load_decoder};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// The work runs on a thread of rayon's pool, as an engine's should: from outside, every parallel operation would hand
+/// over to the pool and sleep.
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    rayon::scope(|_| generate())
+}
+
+fn generate() -> Result<(), Box<dyn Error + Send + Sync>> {
     let args: Vec<String> = std::env::args().collect();
     let [_, path, prompt, rest @ ..] = args.as_slice() else {
         return Err("usage: generate MODEL PROMPT [TOKENS] [f16|QUANTISATION]".into());
