@@ -30,6 +30,12 @@ pub enum Error {
         /// Pixels allowed.
         max_pixels: u64,
     },
+    /// Decoding would take more memory than a picture within the limits needs.
+    #[error("the {format} picture takes more memory than its limits allow; send a smaller or simpler one")]
+    TooMuchMemory {
+        /// `JPEG`, `PNG` or `WebP`.
+        format: &'static str,
+    },
     /// The sound is longer than the limits allow.
     #[error("the sound lasts {seconds:.1} s, more than the {limit} s allowed; send a shorter one")]
     TooLong {
@@ -134,9 +140,10 @@ impl Error {
     /// The family this error belongs to.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooManyBytes { .. } | Self::TooManyPixels { .. } | Self::TooLong { .. } => {
-                ErrorKind::TooLarge
-            }
+            Self::TooManyBytes { .. }
+            | Self::TooManyPixels { .. }
+            | Self::TooMuchMemory { .. }
+            | Self::TooLong { .. } => ErrorKind::TooLarge,
             Self::Unsupported { .. } | Self::Unrecognised { .. } | Self::SampleRate { .. } => {
                 ErrorKind::Unsupported
             }

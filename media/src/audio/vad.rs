@@ -1,10 +1,13 @@
 //! Tells speech from everything else, so that a recogniser is not asked to invent words for silence.
 //!
 //! A small trained detector (the `earshot` crate) scores frames of 16 ms. Its score depends on loudness and on what it
-//! heard before: steady hum or noise near full scale looks like speech to it, and so does any abrupt beginning.
-//! Hence the sound is brought to one level first, and the detector is warmed up on the mirrored beginning, so that
-//! noise that is there from the start is already known. The figures were chosen on recordings of speech at levels
-//! from -16 to -87 dBFS against white, pink and brown noise, tones, clicks and mains hum.
+//! heard before: noise near full scale looks like speech to it, and so does any abrupt beginning. Hence the sound is
+//! brought to one level first, and the detector is warmed up on the mirrored beginning, so that noise that is there
+//! from the start is already known. Buzz that is rich in harmonics looks like a voice at any level, but does not
+//! change: what it finds must also vary in loudness.
+//!
+//! The figures were chosen on 86 recordings of speech, attenuated by up to 30 dB, against white, pink and brown noise,
+//! tones, clicks and mains hum. Speech varies by 9 dB at least, everything steady by 1.3 dB at most.
 
 use std::ops::Range;
 
@@ -31,15 +34,26 @@ const LARGEST_GAIN: f32 = 31.6;
 /// Which of the loudest frames tells the level: above a few clicks, below one short word.
 const LOUD_RANK: usize = 10;
 
+/// The least difference between the loudest and the faintest moment of speech, in dB.
+const LEAST_CHANGE: f32 = 4.0;
+/// Frames of such a moment (64 ms): longer than a period of any hum, shorter than a syllable.
+const MOMENT: usize = 4;
+/// First-order pre-emphasis: speech changes most in its upper bands, rumble and hum lie below.
+const PRE_EMPHASIS: f32 = 0.97;
+
 /// Where somebody speaks, as ranges of samples of `sound` (16 kHz), in order and apart from each other; none if
 /// nobody does. Silence, steady noise, hum and clicks give none; ranges include about 0.2 s around the words.
 pub fn speech_spans(sound: &Sound) -> Vec<Range<usize>> {
     debug_assert_eq!(sound.sample_rate, VOICE_RATE, "voice activity is judged at 16 kHz");
     let scores = scores(&sound.samples);
+    let powers = emphasised_powers(&sound.samples);
     let mut spans: Vec<Range<usize>> = Vec::new();
     for run in runs(&scores).filter(|run| run.len() >= SHORTEST) {
-        let start = run.start.saturating_sub(HANGOVER) * FRAME;
-        let end = ((run.end + HANGOVER) * FRAME).min(sound.samples.len());
+        let frames = run.start.saturating_sub(HANGOVER)..run.end + HANGOVER;
+        if change(&powers[frames.start..frames.end.min(powers.len())]) < LEAST_CHANGE {
+            continue;
+        }
+        let (start, end) = (frames.start * FRAME, (frames.end * FRAME).min(sound.samples.len()));
         match spans.last_mut() {
             Some(last) if last.end >= start => last.end = end,
             _ => spans.push(start..end),
@@ -81,6 +95,28 @@ fn gain(samples: &[f32]) -> f32 {
     (LEVEL / power.sqrt()).min(LARGEST_GAIN)
 }
 
+/// The power of each whole frame after pre-emphasis.
+fn emphasised_powers(samples: &[f32]) -> Vec<f32> {
+    let mut previous = 0.0;
+    let mut power = |frame: &[f32]| {
+        let squares = frame.iter().map(|&sample| {
+            let emphasised = sample - PRE_EMPHASIS * previous;
+            previous = sample;
+            emphasised * emphasised
+        });
+        squares.sum::<f32>()
+    };
+    samples.chunks_exact(FRAME).map(&mut power).collect()
+}
+
+/// How far the loudest moment lies above the faintest, in dB.
+fn change(powers: &[f32]) -> f32 {
+    let moments = powers.windows(MOMENT).map(|moment| moment.iter().sum::<f32>());
+    let (faintest, loudest) =
+        moments.fold((f32::MAX, 0.0f32), |(least, most), x| (least.min(x), most.max(x)));
+    10.0 * (loudest / faintest.max(f32::MIN_POSITIVE)).log10()
+}
+
 /// Runs of frames from one that scores [`ENTER`] to the last that scores [`STAY`].
 fn runs(scores: &[f32]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
@@ -110,6 +146,13 @@ mod tests {
         assert_eq!(gain(&constant(1e-5)), LARGEST_GAIN);
         assert_eq!(gain(&constant(0.0)), LARGEST_GAIN);
         assert_eq!(gain(&[]), 1.0);
+    }
+
+    #[test]
+    fn change_is_that_of_loudness() {
+        assert!(change(&[0.5; 40]).abs() < 1e-4);
+        let falling: Vec<f32> = (0..40).map(|frame| 10f32.powi(-(frame / 10))).collect();
+        assert!((change(&falling) - 30.0).abs() < 1e-3);
     }
 
     #[test]

@@ -42,30 +42,28 @@ pub fn decode_wav(bytes: &[u8], limits: &AudioLimits) -> Result<Sound, Error> {
     let frames = reader.duration() as usize;
     limits.check_frames(frames, spec.sample_rate)?;
     let channels = usize::from(spec.channels);
-    let samples = match spec.sample_format {
-        SampleFormat::Float => downmix(
-            reader.samples::<f32>().map(|value| value.map_err(|error| damaged_or_unsupported(&error))),
-            channels,
-            frames,
-        ),
-        SampleFormat::Int => {
-            let scale = 1.0 / (1u32 << (spec.bits_per_sample - 1)) as f32;
-            let to_float = |value: i32| value as f32 * scale;
-            downmix(
-                reader
-                    .samples::<i32>()
-                    .map(|value| value.map(to_float).map_err(|error| damaged_or_unsupported(&error))),
-                channels,
-                frames,
-            )
+    let samples = match (spec.sample_format, spec.bits_per_sample) {
+        (SampleFormat::Float, 32) => downmix(reader.samples::<f32>().map(read_error), channels, frames),
+        (SampleFormat::Int, bits @ (8 | 16 | 24 | 32)) => {
+            let scale = 1.0 / (1u32 << (bits - 1)) as f32;
+            let values = reader.samples::<i32>().map(|value| value.map(|value| value as f32 * scale));
+            downmix(values.map(read_error), channels, frames)
         }
+        _ => Err(damaged_or_unsupported(&hound::Error::Unsupported)),
     }?;
     Ok(Sound { sample_rate: spec.sample_rate, samples })
+}
+
+/// A sample with `hound`'s error as ours.
+fn read_error(value: hound::Result<f32>) -> Result<f32, Error> {
+    value.map_err(|error| damaged_or_unsupported(&error))
 }
 
 /// Where a WAV file keeps its format and its samples.
 struct Chunks<'a> {
     format: &'a [u8],
+    /// What the format's own field should say, and often does not.
+    bytes_per_second: u32,
     /// Whole frames only.
     data: &'a [u8],
 }
@@ -97,17 +95,18 @@ impl<'a> Chunks<'a> {
     }
 
     fn with_data(format: &'a [u8], data: &'a [u8]) -> Result<Self, Error> {
-        let frame = match format.get(12..14) {
-            Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
-            _ => return Err(damaged(format!("a format chunk of {} bytes", format.len()))),
+        let Some(&[a, b, c, d, .., low, high]) = format.get(4..14) else {
+            return Err(damaged(format!("a format chunk of {} bytes", format.len())));
         };
+        let (rate, frame) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([low, high]));
         if frame == 0 {
             return Err(damaged("frames of 0 bytes".to_owned()));
         }
-        Ok(Self { format, data: &data[..data.len() - data.len() % frame] })
+        let whole = data.len() - data.len() % usize::from(frame);
+        Ok(Self { format, bytes_per_second: rate.saturating_mul(frame.into()), data: &data[..whole] })
     }
 
-    /// A header for the same format that states the length of the samples as it is.
+    /// A header for the same format that states the lengths as they are.
     fn true_header(&self) -> Vec<u8> {
         let data = self.data.len() as u32;
         let format = self.format.len() as u32;
@@ -116,7 +115,9 @@ impl<'a> Chunks<'a> {
         header.extend_from_slice(&data.saturating_add(format + 20).to_le_bytes());
         header.extend_from_slice(b"WAVEfmt ");
         header.extend_from_slice(&format.to_le_bytes());
-        header.extend_from_slice(self.format);
+        header.extend_from_slice(&self.format[..8]);
+        header.extend_from_slice(&self.bytes_per_second.to_le_bytes());
+        header.extend_from_slice(&self.format[12..]);
         header.extend_from_slice(b"data");
         header.extend_from_slice(&data.to_le_bytes());
         header
@@ -234,6 +235,13 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_byte_rate_is_forgiven() {
+        let mut bytes = encode_wav(&sound());
+        bytes[28..32].copy_from_slice(&[0; 4]);
+        assert_eq!(decode(&bytes).unwrap(), sound());
+    }
+
+    #[test]
     fn limits_hold_before_decoding() {
         let bytes = encode_wav(&Sound { sample_rate: 8_000, samples: vec![0.0; 8_001] });
         let short = AudioLimits { max_seconds: 1.0, ..AudioLimits::default() };
@@ -249,9 +257,11 @@ mod tests {
             bytes[at..at + value.len()].copy_from_slice(value);
             decode(&bytes).unwrap_err()
         };
-        assert!(matches!(patched(24, &u32::MAX.to_le_bytes()), Error::SampleRate { rate: u32::MAX }));
         assert!(matches!(patched(24, &1u32.to_le_bytes()), Error::SampleRate { rate: 1 }));
-        assert!(matches!(patched(22, &[0, 0]), Error::DamagedWav { .. }));
+        assert!(matches!(patched(24, &1_000_000_000u32.to_le_bytes()), Error::SampleRate { .. }));
+        for (at, value) in [(22, [0, 0]), (22, [255, 255]), (32, [0, 0]), (34, [0, 0])] {
+            assert!(matches!(patched(at, &value), Error::DamagedWav { .. }), "{value:?} at {at}");
+        }
         // G.711 A-law.
         let alaw = patched(20, &[6, 0]);
         assert!(matches!(&alaw, Error::Unsupported { found, .. } if found.contains("codec")), "{alaw}");

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use ::image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
-use ::image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits};
+use ::image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage, RgbaImage};
 
 use super::Picture;
 use crate::Error;
@@ -33,13 +33,13 @@ impl Default for ImageLimits {
 
 /// Decodes a JPEG, PNG or WebP file and turns it upright by its EXIF orientation.
 ///
-/// The type is taken from the bytes. Alpha is dropped, not blended, as Pillow's `convert("RGB")` does (and with it
-/// Hugging Face's processors); 16-bit channels become 8-bit, palettes and grey become RGB; colour profiles are
-/// ignored. Of an animation the first frame counts.
+/// The type is taken from the bytes. What is transparent is laid on white, as Hugging Face's processors do; 16-bit
+/// channels become 8-bit, palettes and grey become RGB; colour profiles are ignored. Of an animation the first
+/// frame counts.
 ///
 /// # Errors
 /// [`Error::TooManyBytes`] and [`Error::TooManyPixels`] (or a side over [`MAX_SIDE`]) before any pixel is
-/// allocated; [`Error::Unsupported`] for types that are known but not decoded, [`Error::Unrecognised`] for the
+/// allocated, [`Error::TooMuchMemory`] where tables or text are the bomb; [`Error::Unsupported`] for types that are known but not decoded, [`Error::Unrecognised`] for the
 /// rest; [`Error::DamagedImage`] when the codec fails.
 pub fn decode_image(bytes: &[u8], limits: &ImageLimits) -> Result<Picture, Error> {
     if bytes.len() > limits.max_bytes {
@@ -67,7 +67,10 @@ fn decode(
     decoder: ImageResult<impl ImageDecoder>,
     limits: &ImageLimits,
 ) -> Result<Picture, Error> {
-    let damaged = |source: ImageError| Error::DamagedImage { format, source };
+    let damaged = |source: ImageError| match source {
+        ImageError::Limits(_) => Error::TooMuchMemory { format },
+        source => Error::DamagedImage { format, source },
+    };
     let mut decoder = decoder.map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels || width.max(height) > MAX_SIDE {
@@ -76,11 +79,22 @@ fn decode(
     decoder.set_limits(codec_limits(limits)).map_err(damaged)?;
     // Damaged metadata must not cost the picture: it is then taken as upright.
     let orientation = decoder.orientation().unwrap_or(::image::metadata::Orientation::NoTransforms);
-    let rgb = DynamicImage::from_decoder(decoder).map_err(damaged)?.into_rgb8();
+    let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let rgb = if decoded.color().has_alpha() { on_white(&decoded.into_rgba8()) } else { decoded.into_rgb8() };
     let mut upright = DynamicImage::ImageRgb8(rgb);
     upright.apply_orientation(orientation);
     let (width, height) = (upright.width(), upright.height());
     Picture::new(width, height, upright.into_rgb8().into_raw())
+}
+
+/// Lays a picture on white; products are divided by 255 with rounding.
+fn on_white(picture: &RgbaImage) -> RgbImage {
+    let mut opaque = RgbImage::new(picture.width(), picture.height());
+    for (from, to) in picture.pixels().zip(opaque.pixels_mut()) {
+        let [r, g, b, alpha] = from.0.map(u32::from);
+        to.0 = [r, g, b].map(|color| ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    opaque
 }
 
 fn unsupported(mime: &str) -> Error {

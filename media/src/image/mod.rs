@@ -11,7 +11,7 @@ pub use normalize::{CLIP_MEAN, CLIP_STD, EFFICIENTNET_LITE_MEAN, EFFICIENTNET_LI
 
 use crate::Error;
 
-/// A decoded picture, upright, 8-bit RGB without alpha.
+/// A decoded picture, upright, opaque, 8-bit RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// Columns.

@@ -5,7 +5,7 @@ use super::Picture;
 /// Mean of CLIP's training pictures, RGB in 0..1 (OpenAI CLIP's preprocessing).
 pub const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// Standard deviation of CLIP's training pictures, RGB in 0..1.
-pub const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+pub const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 /// Mean of EfficientNet-Lite's preprocessing, `(byte - 127) / 128`, in 0..1.
 pub const EFFICIENTNET_LITE_MEAN: [f32; 3] = [127.0 / 255.0; 3];
 /// Standard deviation of EfficientNet-Lite's preprocessing in 0..1.

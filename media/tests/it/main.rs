@@ -1,5 +1,8 @@
 //! Pictures and sounds against references made by `tests/fixtures/make.py`, and against bytes that mean harm.
 
+// clippy.toml allows these in test functions; here they are also in what those call.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod pictures;
 mod robustness;
 mod sounds;

@@ -1,6 +1,6 @@
 //! WAV files that another program wrote.
 
-use std::f32::consts::TAU;
+use std::f64::consts::TAU;
 
 use jnana_media::{AudioLimits, Error, decode_wav, resample};
 
@@ -21,8 +21,11 @@ fn every_format_decodes_to_the_same_tone() {
         assert_eq!((sound.sample_rate, sound.samples.len()), (8_000, 160), "{format}");
         for (n, &sample) in sound.samples.iter().enumerate() {
             // Channels at 0.5 and 0.25 of full scale, averaged.
-            let wanted = 0.375 * (TAU * 440.0 * n as f32 / 8_000.0).sin();
-            assert!((sample - wanted).abs() <= tolerance, "{format}: {sample} for {wanted} at {n}");
+            let wanted = 0.375 * (TAU * 440.0 * n as f64 / 8_000.0).sin();
+            assert!(
+                (f64::from(sample) - wanted).abs() <= tolerance,
+                "{format}: {sample} for {wanted} at {n}"
+            );
         }
     }
 }

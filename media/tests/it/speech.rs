@@ -142,6 +142,7 @@ fn speech_survives_a_change_of_rate() {
     let sound = spoken("explain.wav");
     let there = resample(&sound, 44_100).unwrap();
     let back = resample(&there, VOICE_RATE).unwrap();
-    assert_eq!(back.samples.len(), sound.samples.len());
+    // Rounded up twice.
+    assert!(back.samples.len().abs_diff(sound.samples.len()) <= 1);
     assert!(spoken_seconds(&back) >= 0.85 * sound.seconds());
 }
