@@ -30,6 +30,7 @@ pub(super) fn Thread() -> impl IntoView {
     });
     Effect::new(move |_| {
         store.live.track();
+        store.conversation.track();
         if is_at_end.get_untracked() {
             request_animation_frame(to_end);
         }
