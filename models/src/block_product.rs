@@ -16,8 +16,8 @@ use rayon::prelude::*;
 /// Numbers in a block of every format here.
 const BLOCK: usize = 32;
 
-/// Lanes of one accumulator: the widest registers hold as many.
-const LANES: usize = BLOCK / 2;
+/// Numbers in half a block: the low nibbles, and the high ones.
+const HALF: usize = BLOCK / 2;
 
 /// Weight rows that share a load of the activations.
 const TILE: usize = 4;
@@ -81,9 +81,10 @@ fn multiply<F: Format>(
 fn product<F: Format>(weights: &[u8], x: &[f32], k: usize, n: usize) -> Vec<f32> {
     let (m, row_bytes) = (x.len() / k, k / BLOCK * F::SIZE);
     let mut by_column = vec![0f32; n * m];
+    let block_sums: Vec<f32> = x.chunks_exact(BLOCK).map(|block| block.iter().sum()).collect();
     let arch = Arch::new();
     let tile = |(out, weights): (&mut [f32], &[u8])| {
-        arch.dispatch(Tile::<F> { weights, x, k, out, format: PhantomData });
+        arch.dispatch(Tile::<F> { weights, x, block_sums: &block_sums, k, out, format: PhantomData });
     };
     let columns = by_column.par_chunks_mut((TILE * m).max(1));
     let tiles = columns.zip(weights.par_chunks((TILE * row_bytes).max(1)));
@@ -105,6 +106,7 @@ fn transpose(by_column: &[f32], n: usize, m: usize) -> Vec<f32> {
 struct Tile<'a, F> {
     weights: &'a [u8],
     x: &'a [f32],
+    block_sums: &'a [f32],
     k: usize,
     out: &'a mut [f32],
     format: PhantomData<F>,
@@ -114,11 +116,11 @@ impl<F: Format> WithSimd for Tile<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let row_bytes = self.k / BLOCK * F::SIZE;
         if self.x.len() == self.k {
             for (row, out) in self.weights.chunks_exact(row_bytes).zip(self.out) {
-                *out = dot_packed::<F>(row, self.x);
+                *out = dot_packed::<S, F>(simd, row, self.x, self.block_sums);
             }
             return;
         }
@@ -126,10 +128,10 @@ impl<F: Format> WithSimd for Tile<'_, F> {
         let rows = self.out.len() / m;
         let mut unpacked = vec![0f32; TILE * self.k];
         for (block, numbers) in self.weights.chunks_exact(F::SIZE).zip(unpacked.chunks_exact_mut(BLOCK)) {
-            numbers.copy_from_slice(F::unpack(block).as_flattened());
+            F::unpack(block).write(numbers);
         }
         for (i, x) in self.x.chunks_exact(self.k).enumerate() {
-            let sums = dots(&unpacked, x);
+            let sums = dots(simd, &unpacked, x);
             for (row, sum) in sums.iter().enumerate().take(rows) {
                 self.out[row * m + i] = *sum;
             }
@@ -137,35 +139,37 @@ impl<F: Format> WithSimd for Tile<'_, F> {
     }
 }
 
+/// `Σ (scale · q + minimum) · x`, block by block as `scale · Σ q · x + minimum · Σ x`.
 #[inline(always)]
-fn dot_packed<F: Format>(row: &[u8], x: &[f32]) -> f32 {
-    let mut sums = [[0f32; LANES]; 2];
-    for (block, x) in row.chunks_exact(F::SIZE).zip(x.chunks_exact(BLOCK)) {
-        let weights = F::unpack(block);
-        for half in 0..2 {
-            accumulate(&mut sums[half], &weights[half], &x[half * LANES..]);
-        }
+fn dot_packed<S: Simd, F: Format>(simd: S, row: &[u8], x: &[f32], block_sums: &[f32]) -> f32 {
+    let (mut sum, mut minima) = (simd.splat_f32s(0.), 0f32);
+    for ((block, x), block_sum) in row.chunks_exact(F::SIZE).zip(x.chunks_exact(BLOCK)).zip(block_sums) {
+        let Block { q, scale, minimum } = F::unpack(block);
+        let product = accumulate(simd, simd.splat_f32s(0.), q.as_flattened(), x);
+        sum = simd.mul_add_f32s(product, simd.splat_f32s(scale), sum);
+        minima += minimum * block_sum;
     }
-    sums.as_flattened().iter().sum()
+    simd.reduce_sum_f32s(sum) + minima
 }
 
 /// The products of [`TILE`] unpacked rows with one row of `x`.
 #[inline(always)]
-fn dots(unpacked: &[f32], x: &[f32]) -> [f32; TILE] {
-    let mut sums = [[0f32; LANES]; TILE];
-    for (at, x) in x.chunks_exact(LANES).enumerate() {
+fn dots<S: Simd>(simd: S, unpacked: &[f32], x: &[f32]) -> [f32; TILE] {
+    let mut sums = [simd.splat_f32s(0.); TILE];
+    for (at, x) in x.chunks_exact(BLOCK).enumerate() {
         for (row, sum) in sums.iter_mut().enumerate() {
-            accumulate(sum, &unpacked[row * (unpacked.len() / TILE) + at * LANES..], x);
+            let start = row * (unpacked.len() / TILE) + at * BLOCK;
+            *sum = accumulate(simd, *sum, &unpacked[start..start + BLOCK], x);
         }
     }
-    sums.map(|sum| sum.iter().sum())
+    sums.map(|sum| simd.reduce_sum_f32s(sum))
 }
 
+/// Lane by lane `sum + Σ a · b` over a block.
 #[inline(always)]
-fn accumulate(sums: &mut [f32; LANES], a: &[f32], b: &[f32]) {
-    for ((sum, a), b) in sums.iter_mut().zip(&a[..LANES]).zip(&b[..LANES]) {
-        *sum += a * b;
-    }
+fn accumulate<S: Simd>(simd: S, sum: S::f32s, a: &[f32], b: &[f32]) -> S::f32s {
+    let (a, b) = (S::as_simd_f32s(a).0, S::as_simd_f32s(b).0);
+    a.iter().zip(b).fold(sum, |sum, (a, b)| simd.mul_add_f32s(*a, *b, sum))
 }
 
 /// A block format of 32 numbers `scale · q + minimum` (ggml-common.h). In those of 4 and 5 bits the first 16 numbers are
@@ -175,7 +179,23 @@ trait Format: Sync {
     const SIZE: usize;
 
     /// The numbers of a block.
-    fn unpack(block: &[u8]) -> [[f32; LANES]; 2];
+    fn unpack(block: &[u8]) -> Block;
+}
+
+/// 32 numbers `scale · q + minimum`.
+struct Block {
+    q: [[f32; HALF]; 2],
+    scale: f32,
+    minimum: f32,
+}
+
+impl Block {
+    #[inline(always)]
+    fn write(&self, numbers: &mut [f32]) {
+        for (number, q) in numbers.iter_mut().zip(self.q.as_flattened()) {
+            *number = q * self.scale + self.minimum;
+        }
+    }
 }
 
 struct Q4_1;
@@ -187,8 +207,8 @@ impl Format for Q4_1 {
     const SIZE: usize = 20;
 
     #[inline(always)]
-    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
-        scaled(&block[4..20], 0, half(block, 0), half(block, 2))
+    fn unpack(block: &[u8]) -> Block {
+        Block { q: nibbles(&block[4..20], 0), scale: half(block, 0), minimum: half(block, 2) }
     }
 }
 
@@ -196,9 +216,9 @@ impl Format for Q5_0 {
     const SIZE: usize = 22;
 
     #[inline(always)]
-    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
+    fn unpack(block: &[u8]) -> Block {
         let scale = half(block, 0);
-        scaled(&block[6..22], word(block, 2), scale, -16. * scale)
+        Block { q: nibbles(&block[6..22], word(block, 2)), scale, minimum: -16. * scale }
     }
 }
 
@@ -206,8 +226,8 @@ impl Format for Q5_1 {
     const SIZE: usize = 24;
 
     #[inline(always)]
-    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
-        scaled(&block[8..24], word(block, 4), half(block, 0), half(block, 2))
+    fn unpack(block: &[u8]) -> Block {
+        Block { q: nibbles(&block[8..24], word(block, 4)), scale: half(block, 0), minimum: half(block, 2) }
     }
 }
 
@@ -215,27 +235,26 @@ impl Format for Q8_0 {
     const SIZE: usize = 34;
 
     #[inline(always)]
-    fn unpack(block: &[u8]) -> [[f32; LANES]; 2] {
-        let scale = half(block, 0);
-        let mut numbers = [[0f32; LANES]; 2];
-        for (number, byte) in numbers.as_flattened_mut().iter_mut().zip(&block[2..34]) {
-            *number = f32::from(*byte as i8) * scale;
+    fn unpack(block: &[u8]) -> Block {
+        let mut q = [[0f32; HALF]; 2];
+        for (q, byte) in q.as_flattened_mut().iter_mut().zip(&block[2..34]) {
+            *q = f32::from(*byte as i8);
         }
-        numbers
+        Block { q, scale: half(block, 0), minimum: 0. }
     }
 }
 
 /// `fifth` holds the fifth bits, number by number.
 #[inline(always)]
-fn scaled(nibbles: &[u8], fifth: u32, scale: f32, minimum: f32) -> [[f32; LANES]; 2] {
-    let mut numbers = [[0f32; LANES]; 2];
-    for (i, pair) in nibbles[..LANES].iter().enumerate() {
+fn nibbles(pairs: &[u8], fifth: u32) -> [[f32; HALF]; 2] {
+    let mut q = [[0f32; HALF]; 2];
+    for (i, pair) in pairs[..HALF].iter().enumerate() {
         let low = u32::from(pair & 15) | ((fifth >> i) & 1) << 4;
-        let high = u32::from(pair >> 4) | ((fifth >> (i + LANES)) & 1) << 4;
-        numbers[0][i] = low as i32 as f32 * scale + minimum;
-        numbers[1][i] = high as i32 as f32 * scale + minimum;
+        let high = u32::from(pair >> 4) | ((fifth >> (i + HALF)) & 1) << 4;
+        q[0][i] = low as i32 as f32;
+        q[1][i] = high as i32 as f32;
     }
-    numbers
+    q
 }
 
 #[inline(always)]
