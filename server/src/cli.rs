@@ -147,6 +147,24 @@ pub enum Debug {
         #[command(flatten)]
         given: Box<Given>,
     },
+    /// A folder of random weights in a network's exact shapes, to try what its size costs; the answers are noise
+    RandomModel {
+        /// phi-2, tiny-phi, tiny-llama, or a config.json
+        #[arg(long, value_name = "NAME|FILE")]
+        shape: String,
+        /// f32, f16 or bf16 (safetensors), or a quantisation such as q4_0 (GGUF)
+        #[arg(long, default_value = "f16", value_name = "TYPE")]
+        weights: String,
+        /// Folder whose tokenizer is copied beside the weights
+        #[arg(long, value_name = "DIR")]
+        tokenizer: Option<PathBuf>,
+        /// The same seed gives the same weights
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 /// Where a person on another machine reaches a server that listens on every address.

@@ -128,6 +128,9 @@ impl Metrics {
 
     /// Counts an answered call.
     pub fn http(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+        // Names come from callers: only those that HTTP knows become labels.
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(&method);
+        let method = if known { method } else { "other" };
         let labels = HttpLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.http_requests.get_or_create(&labels).inc();
         self.http_seconds.observe(elapsed.as_secs_f64());

@@ -46,7 +46,7 @@ pub struct Given {
     #[arg(long, env = "JNANA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Serve HTTPS with a certificate made on first use and kept in the home folder
-    #[arg(long, env = "JNANA_TLS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "JNANA_TLS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub tls: Option<bool>,
     /// Names under which the server may be reached beside localhost and its own addresses
     #[arg(long, env = "JNANA_ALLOWED_HOSTS", value_delimiter = ',', value_name = "NAME,…")]
@@ -82,7 +82,7 @@ pub struct Given {
     #[arg(long, env = "JNANA_MAX_UPLOAD_MIB")]
     pub max_upload_mib: Option<usize>,
     /// Never fetch anything
-    #[arg(long, env = "JNANA_OFFLINE", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "JNANA_OFFLINE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub offline: Option<bool>,
     /// Address of the model hub
     #[arg(long, env = "JNANA_HUB_URL", hide = true)]

@@ -125,7 +125,11 @@ fn device(name: &str) -> Result<Device> {
         .with_context(|| format!("no CUDA device {index} can be used; --device cpu always works"))
 }
 
-fn dtype(name: &str) -> Result<DType> {
+/// A number type by its name.
+///
+/// # Errors
+/// When it is none of f32, f16, bf16.
+pub fn dtype(name: &str) -> Result<DType> {
     match name.to_ascii_lowercase().as_str() {
         "f32" => Ok(DType::F32),
         "f16" => Ok(DType::F16),

@@ -6,7 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
 
-use crate::assistant::{Assistant, load_with};
+use jnana_models::config::Config;
+use jnana_models::export::copy_tokenizer;
+use jnana_models::synthetic::{Format, write_random};
+use jnana_models::{llama, phi};
+
+use crate::assistant::{Assistant, dtype, load_with};
 use crate::catalog::Catalog;
 use crate::cli::Debug;
 
@@ -31,7 +36,61 @@ pub(super) fn run(command: Debug) -> Result<()> {
             let embeddings = assistant.inputs.embed(&plugin, &bytes)?;
             write(&out, "embeddings", &embeddings.rows)
         }
+        Debug::RandomModel { shape, weights, tokenizer, seed, out } => {
+            write_random(&out, &config(&shape)?, format(&weights)?, seed)?;
+            if let Some(from) = tokenizer {
+                let copied = copy_tokenizer(&from, &out)?;
+                ensure!(copied > 0, "{} holds no tokenizer", from.display());
+            }
+            println!("{}", out.display());
+            Ok(())
+        }
     }
+}
+
+/// A network's shapes by name, or from a file.
+fn config(shape: &str) -> Result<Config> {
+    let tiny = 64;
+    Ok(match shape {
+        "phi-2" => Config::Phi(phi::Config::phi2()),
+        "tiny-phi" => Config::Phi(phi::Config {
+            hidden_size: tiny,
+            intermediate_size: 4 * tiny,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: Some(4),
+            ..phi::Config::phi2()
+        }),
+        "tiny-llama" => Config::Llama(llama::Config {
+            vocab_size: 50_257,
+            hidden_size: tiny,
+            intermediate_size: 3 * tiny,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: Some(2),
+            head_dim: None,
+            max_position_embeddings: 2048,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            rope_parameters: None,
+            attention_bias: false,
+            mlp_bias: false,
+            tie_word_embeddings: true,
+        }),
+        file => {
+            let path = Path::new(file);
+            let text = std::fs::read_to_string(path).with_context(|| {
+                format!("{file} is neither phi-2, tiny-phi, tiny-llama nor a config.json")
+            })?;
+            Config::from_json(&serde_json::from_str(&text).context(file.to_owned())?, path)?
+        }
+    })
+}
+
+fn format(weights: &str) -> Result<Format> {
+    let quantization = || weights.parse().map(Format::Gguf).map_err(anyhow::Error::msg);
+    dtype(weights).map(Format::Safetensors).or_else(|_| quantization())
 }
 
 fn write(out: &Path, name: &str, tensor: &Tensor) -> Result<()> {

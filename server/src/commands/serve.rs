@@ -1,5 +1,7 @@
 //! `jnana serve`.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,7 +12,11 @@ use crate::telemetry;
 
 pub(super) fn run(settings: Settings) -> Result<()> {
     telemetry::start(settings.log_format);
-    super::runtime()?.block_on(serve(settings))
+    let runtime = super::runtime()?;
+    let ended = runtime.block_on(serve(settings));
+    // A model that is still being loaded is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
 async fn serve(settings: Settings) -> Result<()> {

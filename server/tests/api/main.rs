@@ -1,1 +1,14 @@
-fn main() {}
+//! The server as its callers see it: real sockets, the real default model, the real plugins.
+//!
+//! `JNANA_TEST_MODELS` names a models folder as `jnana models pull` lays it out; the plugins lie beside the program.
+//! `cargo xtask test` prepares both.
+
+mod chat;
+mod conversations;
+mod generations;
+mod guard;
+mod inputs;
+mod models;
+mod process;
+mod support;
+mod wrong_input;
