@@ -1,5 +1,7 @@
 //! Vision encoders and the projector against torch and transformers. `tests/fixtures/make_vision.py` made the fixtures.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails as the test does")]
+
 mod clip;
 mod efficientnet;
 mod legacy_pth;

@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::workers::Workers;
 
 /// Seed of the random projector: an untrained instance gives the same rows after every start.
-const SEED: u64 = 0x6a6e_616e_61;
+const SEED: u64 = 0x006a_6e61_6e61;
 /// First value of the random projector's factor: brings rows of about unit variance to the size of token embeddings.
 const INITIAL_SCALE: f32 = 0.1;
 
