@@ -29,6 +29,8 @@ pub enum Command {
     /// List plugins, and say which libraries to trust
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Measure the core alone, or one plugin
+    Bench(Box<Bench>),
     /// Numbers for comparing with a reference
     #[command(subcommand)]
     Debug(Debug),
@@ -115,6 +117,32 @@ pub enum Plugin {
         #[command(flatten)]
         given: Box<Given>,
     },
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Positions to read
+    #[arg(long, default_value_t = 512)]
+    pub prompt: usize,
+    /// Tokens to write
+    #[arg(long, default_value_t = 128)]
+    pub generate: usize,
+    /// A plugin to measure instead of the core
+    #[arg(long, value_name = "ID", requires = "input")]
+    pub plugin: Option<String>,
+    /// What the plugin is given
+    #[arg(long, value_name = "FILE", requires = "plugin")]
+    pub input: Option<PathBuf>,
+    /// How often the plugin is called
+    #[arg(long, default_value_t = 9)]
+    pub runs: usize,
+    /// One line of JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub given: Given,
 }
 
 /// Numbers for comparing with a reference.

@@ -4,9 +4,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::progress::note;
 use super::{Error, PackageMember};
+
+/// Folders of packages that are being unpacked.
+const PREFIX: &str = ".fetch-";
+/// No fetch takes this long: what is older was left by one that was interrupted.
+const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Packages that this run has fetched; a package with several members is fetched once.
 #[derive(Debug, Default)]
@@ -23,7 +29,9 @@ impl Packages {
             return Ok(path.clone());
         }
         if self.folder.is_none() {
-            self.folder = Some(tempfile::tempdir_in(scratch).map_err(Error::io(scratch))?);
+            remove_leftovers(scratch);
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
+            self.folder = Some(folder.map_err(Error::io(scratch))?);
         }
         let root = self.folder.as_ref().map_or(scratch, tempfile::TempDir::path);
         let into = root.join(self.fetched.len().to_string());
@@ -33,6 +41,17 @@ impl Packages {
         let archive = only_file(&into)?;
         self.fetched.insert(key, archive.clone());
         Ok(archive)
+    }
+}
+
+/// Clears away what interrupted fetches left. What cannot be removed stays: it is in nobody's way.
+fn remove_leftovers(scratch: &Path) {
+    for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if ours && age.is_some_and(|age| age > LEFTOVER) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod ask;
+mod bench;
 mod debug;
 mod models;
 mod plugin;
@@ -24,6 +25,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Ask(ask) => ask::run(*ask)?,
         Command::Models(command) => return models::run(command),
         Command::Plugin(command) => plugin::run(command)?,
+        Command::Bench(bench) => bench::run(&bench)?,
         Command::Debug(command) => debug::run(command)?,
         Command::PluginScan { path } => return Ok(jnana_plugin_host::scan_child_main(&path)),
     }

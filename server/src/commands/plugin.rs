@@ -1,20 +1,34 @@
 //! `jnana plugin`.
 
-use anyhow::{Context, Result};
-use jnana_api::plugins::PluginState;
+use std::sync::Arc;
 
-use crate::assistant::open_plugins;
+use anyhow::{Context, Result};
+use jnana_api::plugins::{PluginInfo, PluginState};
+
+use crate::assistant::{Assistant, open_plugins};
 use crate::catalog::Catalog;
 use crate::cli::Plugin;
+use crate::settings::Settings;
+
+/// The plugins as a server of these settings would have them. Nothing is fetched to list them: without the language
+/// model there is no embedding space to ask encoders for.
+fn plugins(settings: &Settings) -> Result<Vec<PluginInfo>> {
+    let mut settings = settings.clone();
+    settings.network.offline = true;
+    let (catalog, library) = (Catalog::built_in()?, super::library(&settings));
+    match Assistant::load(&settings, &catalog, &library, Arc::default()) {
+        Ok(assistant) => Ok(assistant.inputs.list()),
+        Err(error) => {
+            eprintln!("listed without a language model, which encoders need: {error:#}");
+            Ok(open_plugins(&settings, &catalog, &library, "", 0)?.list())
+        }
+    }
+}
 
 pub(super) fn run(command: Plugin) -> Result<()> {
     match command {
         Plugin::List { given } => {
-            let settings = given.resolve()?;
-            crate::telemetry::start(settings.log_format);
-            // Outside a server there is no embedding space to ask for.
-            let host = open_plugins(&settings, &Catalog::built_in()?, &super::library(&settings), "", 0)?;
-            for plugin in host.list() {
+            for plugin in plugins(&given.resolve()?)? {
                 let state = match &plugin.state {
                     PluginState::Ready => "ready".to_owned(),
                     PluginState::Disabled => "switched off".to_owned(),

@@ -1,9 +1,10 @@
 //! Answers of the app: they belong to their message, not to whoever listens.
 
+use jnana_server::settings::Given;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::support::{Caller, Events, TestApp, eventually, id, text_of};
+use super::support::{Caller, Events, TestApp, eventually, given, home, id, text_of};
 
 const LONG: &str = "Tell me a very long story about a fox, a bear and a river.";
 
@@ -96,9 +97,11 @@ async fn removing_a_conversation_ends_its_answer() {
 
 #[tokio::test]
 async fn shutting_down_lets_a_running_answer_end() {
-    let app = TestApp::start().await;
+    let home = home();
+    let patient = Given { shutdown_seconds: Some(60), ..given(&home) };
+    let app = TestApp::with(home, patient).await;
     let conversation = app.caller.conversation().await;
-    let (_, answer) = app.caller.ask(&conversation, None, "Name three colours.").await;
+    let (_, answer) = app.caller.ask(&conversation, None, "What is the capital of France?").await;
     let store = app.server.app().store.clone();
     app.server.shutdown().await.unwrap();
     let stored = store.message(&conversation, id(&answer)).await.unwrap();

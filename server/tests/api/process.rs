@@ -126,7 +126,7 @@ async fn a_question_from_a_terminal_can_go_to_a_server() {
         command.output().unwrap()
     };
     let output = tokio::task::spawn_blocking(move || {
-        (ask("What is the capital of France?"), ask(&"word ".repeat(4000)))
+        (ask("What is the capital of France?"), ask(&"word ".repeat(9000)))
     });
     let (good, refused) = output.await.unwrap();
     assert!(String::from_utf8_lossy(&good.stdout).contains("Paris"));

@@ -55,7 +55,7 @@ async fn every_wrong_chat_request_is_told_what_is_wrong() {
         (with("repetition_penalty", 0.into()), 400, Some("repetition_penalty")),
         (with("stop", json!([""])), 400, Some("stop")),
         (with("stop", json!(vec!["x"; 17])), 400, Some("stop")),
-        (user(&"word ".repeat(5000).into()), 400, Some("messages")),
+        (user(&"word ".repeat(9000).into()), 400, Some("messages")),
     ];
     for (body, status, param) in cases {
         let response = caller.post("/v1/chat/completions", &body).await;
