@@ -22,7 +22,7 @@ use crate::stats::Stats;
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How much an engine may do at once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EngineConfig {
     /// Positions of prompt and answer together; at most what the decoder was made for.
     pub context: usize,
@@ -188,7 +188,7 @@ impl Engine {
         let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());
         let shared = Arc::new(Shared::default());
         let thread = {
-            let (shared, config) = (Arc::clone(&shared), config.clone());
+            let shared = Arc::clone(&shared);
             std::thread::spawn(move || work(&shared, Scheduler::new(decoder, tokenizer, config)))
         };
         Self {

@@ -142,7 +142,7 @@ impl Sequence {
     /// The next `rows` positions as runs of one kind.
     pub fn inputs(&self, rows: usize) -> impl Iterator<Item = Input<'_>> {
         let mut at = self.cache.len();
-        self.positions[at..at + rows].chunk_by(|a, b| a.continues_in(b)).map(move |run| {
+        self.positions[at..at + rows].chunk_by(Position::continues_in).map(move |run| {
             let first = at;
             at += run.len();
             match run[0] {
