@@ -67,7 +67,7 @@ fn eight_people_get_the_answers_that_each_would_get_alone() {
 fn a_conversation_goes_on_from_what_was_computed() {
     let model = Default::load();
     let question = Turn::user("What is the capital of France? Answer with one word.");
-    let first = collect(model.engine.submit(model.request(&[question.clone()], 24)).unwrap());
+    let first = collect(model.engine.submit(model.request(std::slice::from_ref(&question), 24)).unwrap());
     let turns = [question, Turn::assistant(first.text.clone()), Turn::user("And of Italy?")];
     let second = collect(model.engine.submit(model.request(&turns, 24)).unwrap());
     assert!(second.text.contains("Rome"), "{second:?}");
