@@ -19,18 +19,21 @@ pub fn run(serve: &[String]) -> Result<()> {
     let mut stages = Stages::new(4);
     stages.stage("what the machine needs", || machine::prepare(&[Need::Wasm, Need::Native, Need::Pip]))?;
     stages.stage("browser app", app::build)?;
-    stages.stage("server and plugins (release)", || {
-        let mut cargo = shell::cargo();
-        cargo.args(["build", "--release", "--package=jnana-server"]);
-        cargo.args(PLUGINS.iter().map(|(package, _)| format!("--package={package}")));
-        // whisper.cpp is built for this machine's processor: the binary is not for carrying elsewhere.
-        shell::run(cargo.env("GGML_NATIVE", "ON"))
-    })?;
+    stages.stage("server and plugins (release)", release)?;
     let bin = PathBuf::from("target/release");
     let jnana = install_plugins(&bin)?;
     stages.stage("models", || models::pull(&jnana, &[]))?;
     stages.report();
     shell::run(Command::new(&jnana).arg("serve").args(serve))
+}
+
+/// Builds the server and its plugins as users get them.
+pub fn release() -> Result<()> {
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--release", "--package=jnana-server"]);
+    cargo.args(PLUGINS.iter().map(|(package, _)| format!("--package={package}")));
+    // whisper.cpp is built for this machine's processor: the binary is not for carrying elsewhere.
+    shell::run(cargo.env("GGML_NATIVE", "ON"))
 }
 
 /// Lays the built plugins into `BIN/plugins`, pinned, where `BIN/jnana` looks for them; returns the program.

@@ -1,6 +1,7 @@
 //! `cargo xtask run|test|check|tidy|bench|cuda`: everything that the project does with itself.
 
 mod app;
+mod bench;
 mod build;
 mod cuda;
 mod machine;
@@ -40,6 +41,12 @@ enum Task {
     Tidy,
     /// Build the browser app into `target/app`.
     App,
+    /// Measure beside the peers.
+    Bench {
+        /// How often each side runs, in turns.
+        #[arg(long, default_value_t = 5)]
+        pairs: usize,
+    },
     /// Build `jnana` with CUDA on a machine that needs no GPU.
     Cuda {
         /// Compute capability, such as 80, 89 or 90.
@@ -59,6 +66,7 @@ fn main() -> Result<()> {
             machine::prepare(&[machine::Need::Wasm])?;
             app::build()
         }
+        Task::Bench { pairs } => bench::run(pairs),
         Task::Cuda { compute_capability } => cuda::build(&compute_capability),
     }
 }
