@@ -19,6 +19,8 @@ pub(crate) fn watch(store: Store) {
             browser::sleep(1_000).await;
             second = second.wrapping_add(1);
             let due = match store.link.get_untracked() {
+                // Until the server has said what is running it is still starting.
+                Link::Up if store.status.with_untracked(Option::is_none) => true,
                 Link::Up => browser::is_visible() && second.is_multiple_of(QUIET_SECONDS),
                 Link::Gone => true,
                 Link::Locked => false,
@@ -33,8 +35,12 @@ pub(crate) fn watch(store: Store) {
 async fn ask(store: Store) {
     match api::status().await {
         Ok(status) => {
+            let is_first = store.status.with_untracked(Option::is_none);
             if store.status.with_untracked(|known| known.as_ref() != Some(&status)) {
                 store.status.set(Some(status));
+            }
+            if is_first && store.link.get_untracked() == Link::Up {
+                actions::load_all(store);
             }
             if store.link.get_untracked() == Link::Gone {
                 welcome_back(store);
