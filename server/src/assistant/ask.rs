@@ -97,7 +97,7 @@ impl Assistant {
         let (template, tokenizer) = (&self.model.template, &self.model.tokenizer);
         let built =
             prompt::build(template, tokenizer, ask.system.as_deref(), &turns, context, ask.max_tokens);
-        Ok(Prepared { prompt: built.map_err(prompt_error)? })
+        Ok(Prepared { prompt: built.map_err(|error| prompt_error(&error))? })
     }
 
     fn turn(&self, turn: AskTurn, cancel: &CancelFlag, note: &mut dyn FnMut(Note)) -> Result<Turn, ApiError> {
@@ -132,7 +132,7 @@ impl Assistant {
     }
 }
 
-fn prompt_error(error: PromptError) -> ApiError {
+fn prompt_error(error: &PromptError) -> ApiError {
     let refused = ApiError::invalid("messages", error.to_string());
     match error {
         PromptError::QuestionTooLong { .. } => ApiError { code: Some("context_length_exceeded"), ..refused },

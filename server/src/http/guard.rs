@@ -205,30 +205,30 @@ mod tests {
         }
     }
 
-    fn check(guard: &Guard, method: Method, headers: &[(&'static str, &str)]) -> u16 {
+    fn check(guard: &Guard, method: &Method, headers: &[(&'static str, &str)]) -> u16 {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let uri = Uri::from_static("/api/status");
-        guard.check(&method, &uri, &headers).map_or_else(|error| error.status.as_u16(), |()| 200)
+        guard.check(method, &uri, &headers).map_or_else(|error| error.status.as_u16(), |()| 200)
     }
 
     #[test]
     fn names_that_could_be_rebound_are_refused() {
         let guard = guard(true, None);
         for host in ["localhost:8642", "127.0.0.1", "[::1]:8642", "jnana.lan", "LOCALHOST"] {
-            assert_eq!(check(&guard, Method::GET, &[("host", host)]), 200, "{host}");
+            assert_eq!(check(&guard, &Method::GET, &[("host", host)]), 200, "{host}");
         }
         for host in ["evil.example", "evil.example:8642", "localhost.evil.example", "192.168.1.5", ""] {
-            assert_eq!(check(&guard, Method::GET, &[("host", host)]), 403, "{host}");
+            assert_eq!(check(&guard, &Method::GET, &[("host", host)]), 403, "{host}");
         }
-        assert_eq!(check(&guard, Method::GET, &[]), 400);
+        assert_eq!(check(&guard, &Method::GET, &[]), 400);
     }
 
     #[test]
     fn an_open_server_answers_to_its_addresses_but_not_to_any_name() {
         let guard = guard(false, None);
-        assert_eq!(check(&guard, Method::GET, &[("host", "192.168.1.5:8642")]), 200);
-        assert_eq!(check(&guard, Method::GET, &[("host", "evil.example")]), 403);
+        assert_eq!(check(&guard, &Method::GET, &[("host", "192.168.1.5:8642")]), 200);
+        assert_eq!(check(&guard, &Method::GET, &[("host", "evil.example")]), 403);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
             let mut headers = vec![("host", "localhost:8642")];
             headers.extend([("origin", origin), ("sec-fetch-site", site), ("sec-fetch-mode", mode)]);
             headers.retain(|(_, value): &(_, &str)| !value.is_empty());
-            check(&guard, Method::GET, &headers)
+            check(&guard, &Method::GET, &headers)
         };
         assert_eq!(at("http://localhost:8642", "same-origin", "cors"), 200);
         assert_eq!(at("https://friend.example", "cross-site", "cors"), 200);
@@ -254,7 +254,7 @@ mod tests {
     fn the_token_or_its_cookie_opens() {
         let token = "0123456789abcdef";
         let guard = guard(false, Some(token));
-        let with = |name, value: &str| check(&guard, Method::POST, &[("host", "127.0.0.1"), (name, value)]);
+        let with = |name, value: &str| check(&guard, &Method::POST, &[("host", "127.0.0.1"), (name, value)]);
         assert_eq!(with("accept", "*/*"), 401);
         assert_eq!(with("authorization", "Bearer 0123456789abcdef"), 200);
         assert_eq!(with("authorization", "Bearer 0123456789abcdee"), 401);

@@ -95,6 +95,7 @@ async fn method_not_allowed() -> ApiError {
     ApiError::with_status(axum::http::StatusCode::METHOD_NOT_ALLOWED, words)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let words = panic.downcast_ref::<String>().cloned();
     let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));

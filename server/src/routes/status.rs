@@ -19,7 +19,7 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<Status>, ApiEr
         let name = plugin.manifest.as_ref().map_or(&plugin.id, |manifest| &manifest.name);
         match &plugin.state {
             PluginState::Ready if !plugin.status.is_empty() => {
-                notices.push(format!("{name}: {}", plugin.status))
+                notices.push(format!("{name}: {}", plugin.status));
             }
             PluginState::Failed { reason } => notices.push(format!("{name} is not usable: {reason}")),
             PluginState::Ready | PluginState::Disabled => {}

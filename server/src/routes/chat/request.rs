@@ -1,6 +1,6 @@
 //! From a chat request to what the assistant is asked, every limit checked.
 
-use jnana_api::openai::{ChatMessage, ChatRequest, Content, ContentPart};
+use jnana_api::openai::{ChatMessage, ChatRequest, Content, ContentPart, StopStrings};
 use jnana_core::prompt::Role;
 use jnana_core::request::{Sampling, Stop};
 
@@ -29,7 +29,7 @@ pub(super) fn wanted(request: ChatRequest, model: &ServingModel) -> Result<Wante
     let sampling = sampling(&request)?;
     let stream = request.stream.unwrap_or(false);
     let include_usage = request.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-    let strings = stop_strings(request.stop.map(|stop| stop.into_vec()).unwrap_or_default())?;
+    let strings = stop_strings(request.stop.map(StopStrings::into_vec).unwrap_or_default())?;
     let stop = model.stop(max_tokens, strings);
     let (system, turns) = turns(request.messages)?;
     let ask = Ask { system, turns, max_tokens: stop.max_tokens };
