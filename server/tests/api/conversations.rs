@@ -83,7 +83,9 @@ async fn branches_stay_and_the_shown_one_can_be_chosen() {
 
 #[tokio::test]
 async fn a_later_turn_reuses_the_earlier_ones() {
-    let caller = Caller::shared();
+    // On a server of its own: what is kept for reuse is shared by all callers.
+    let app = TestApp::start().await;
+    let caller = &app.caller;
     let conversation = caller.conversation().await;
     let first = caller.exchange(&conversation, None, "What is the capital of France?").await;
     let second = caller.exchange(&conversation, Some(id(&first)), "And of Spain?").await;
