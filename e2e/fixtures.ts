@@ -46,10 +46,38 @@ export class Chat {
     return this.answer();
   }
 
+  /** The button of an input, by its plugin's label. */
+  input(label: string): Locator {
+    return this.page.getByRole('group', { name: 'Inputs' }).getByRole('button', { name: label });
+  }
+
   /** Opens the details of the newest answer and returns them. */
   async details(): Promise<Locator> {
-    await this.answer().getByRole('button', { name: 'Details' }).click();
-    return this.answer().getByRole('region', { name: 'Details' });
+    const details = this.answer().getByRole('group').filter({ hasText: 'Positions in all' });
+    await this.answer().getByLabel(/^Details/).click();
+    return details;
+  }
+
+  /** Takes a picture with the camera and attaches it. */
+  async show(): Promise<void> {
+    await this.input('Show a picture').click();
+    await this.page.getByRole('button', { name: 'Capture' }).click();
+    await this.page.getByRole('button', { name: 'Use', exact: true }).click();
+  }
+
+  /** Records what the fake microphone says: a second of quiet, words, and quiet again. Returns the field of what was heard. */
+  async speak(): Promise<Locator> {
+    await this.input('Speak').click();
+    await this.page.getByRole('button', { name: 'Record', exact: true }).click();
+    await expect(this.page.getByRole('meter', { name: 'Level' })).toBeVisible();
+    await this.page.waitForTimeout(4_500);
+    await this.page.getByRole('button', { name: 'Stop recording' }).click();
+    return this.page.getByRole('textbox', { name: 'Speech: text' });
+  }
+
+  /** The text of the newest answer. */
+  text(): Locator {
+    return this.answer().locator('.rich');
   }
 }
 

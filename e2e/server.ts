@@ -28,7 +28,10 @@ export class Server {
 
   async start(): Promise<void> {
     const args = ['serve', '--home', this.home, '--port', String(this.port)];
-    this.process = spawn(required('JNANA'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.process = spawn(required('JNANA'), args, {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, JNANA_LOG: 'warn' },
+    });
     const until = Date.now() + 60_000;
     while (!(await this.ready())) {
       if (this.process.exitCode !== null) throw new Error(`jnana serve ended with ${this.process.exitCode}`);

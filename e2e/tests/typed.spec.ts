@@ -23,9 +23,9 @@ test('an edited question and a regenerated answer become branches', async ({ cha
   await chat.answered();
   await expect(chat.answer()).toContainText('2/2');
   await chat.question().getByRole('button', { name: 'Edit' }).click();
-  const editor = page.getByRole('textbox', { name: 'Edit question' });
+  const editor = page.getByRole('textbox', { name: 'Edit the question' });
   await editor.fill('Say the word banana.');
-  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('button', { name: 'Ask again' }).click();
   await chat.answered();
   await expect(chat.question()).toContainText('banana');
   await expect(chat.question()).toContainText('2/2');
@@ -40,6 +40,7 @@ test('conversations can be found, renamed, exported and deleted', async ({ chat,
   const row = list.getByRole('listitem').filter({ hasText: 'zebras' });
   await expect(row).toHaveCount(1);
 
+  await row.getByRole('button', { name: /^Options/ }).click();
   await row.getByRole('button', { name: 'Rename' }).click();
   await page.getByRole('textbox', { name: 'Title' }).fill('Striped animals');
   await page.keyboard.press('Enter');
@@ -49,15 +50,17 @@ test('conversations can be found, renamed, exported and deleted', async ({ chat,
   await page.getByRole('searchbox', { name: 'Search' }).fill('zebras');
   await expect(list.getByRole('listitem')).toHaveCount(1);
 
+  const options = renamed.getByRole('button', { name: /^Options/ });
+  if ((await options.getAttribute('aria-expanded')) !== 'true') await options.click();
   const download = page.waitForEvent('download');
-  await renamed.getByRole('link', { name: /markdown/i }).click();
+  await renamed.getByRole('button', { name: 'Export Markdown' }).click();
   const text = await (await download).createReadStream();
   let markdown = '';
   for await (const chunk of text) markdown += chunk;
   expect(markdown).toContain('Tell me about zebras.');
 
   await renamed.getByRole('button', { name: 'Delete', exact: true }).click();
-  await page.getByRole('button', { name: 'Delete conversation' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await expect(list.getByRole('listitem')).toHaveCount(0);
 });
 

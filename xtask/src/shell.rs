@@ -11,11 +11,6 @@ pub fn enter_workspace_root() -> Result<()> {
     std::env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))
 }
 
-/// The workspace root.
-pub fn root() -> Result<PathBuf> {
-    std::env::current_dir().context("no current folder")
-}
-
 /// Cargo's own path, so that the toolchain stays the same.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
