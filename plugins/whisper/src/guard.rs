@@ -6,7 +6,9 @@ use crate::recogniser::Piece;
 /// Mean log-probability below which a text is doubtful (OpenAI's `logprob_threshold`).
 pub(crate) const LEAST_CONFIDENCE: f32 = -1.0;
 /// Nobody says more words than this in a second.
-const WORDS_A_SECOND: f64 = 8.0;
+const WORDS_A_SECOND: f64 = 6.0;
+/// Words allowed beside that, for recordings of a second.
+const SPARE_WORDS: f64 = 3.0;
 /// Repetitions in a row that make a loop.
 const LOOP: usize = 4;
 /// Words that a loop has at least, all repetitions together; "no no no no" is none.
@@ -14,17 +16,32 @@ const LOOP_WORDS: usize = 8;
 /// Longest phrase looked for in loops, in words.
 const PHRASE: usize = 10;
 
-/// True when a result should not be taken as it is: doubtful, faster than speech, or in a loop.
+/// True when a result should not be taken as it is: empty where speech was found, doubtful, faster than speech, or in a loop.
 pub(crate) fn degenerate(pieces: &[Piece], seconds: f64) -> bool {
-    let text = pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join(" ");
-    let words = text.split_whitespace().count();
     let doubtful = pieces.iter().any(|piece| piece.confidence < LEAST_CONFIDENCE);
-    doubtful || words as f64 > 4.0 + seconds * WORDS_A_SECOND || repeats(&text)
+    pieces.is_empty() || doubtful || impossible(pieces, seconds)
 }
 
-/// Most tokens that `seconds` of speech can need; reaching it means a loop.
+/// The more confident of two results of one window, and nothing when neither can be.
+pub(crate) fn better(first: Vec<Piece>, second: Vec<Piece>, seconds: f64) -> Vec<Piece> {
+    let possible = [second, first].into_iter().filter(|p| !p.is_empty() && !impossible(p, seconds));
+    possible.max_by(|a, b| confidence(a).total_cmp(&confidence(b))).unwrap_or_default()
+}
+
+/// Most tokens that `seconds` of speech (at most a window of Whisper's 30) can need; reaching it means a loop.
 pub(crate) fn most_tokens(seconds: f64) -> usize {
-    (16.0 + seconds * WORDS_A_SECOND * 1.5).ceil() as usize
+    (16.0 + seconds.min(30.0) * WORDS_A_SECOND * 2.0).ceil() as usize
+}
+
+/// True when nobody can have said this in the time.
+fn impossible(pieces: &[Piece], seconds: f64) -> bool {
+    let text = pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join(" ");
+    let words = text.split_whitespace().count();
+    words as f64 > SPARE_WORDS + seconds * WORDS_A_SECOND || repeats(&text)
+}
+
+fn confidence(pieces: &[Piece]) -> f32 {
+    pieces.iter().map(|piece| piece.confidence).sum::<f32>() / pieces.len().max(1) as f32
 }
 
 /// The pieces to keep: with words in them, inside the sound, and not taken for silence by the model itself.
@@ -79,7 +96,19 @@ mod tests {
             &[said("one two three four five six seven eight nine ten eleven twelve thirteen")],
             1.0
         ));
-        assert!(!degenerate(&[], 1.0));
+        assert!(degenerate(&[], 1.0));
+    }
+
+    #[test]
+    fn the_more_confident_possible_result_wins() {
+        let sure = vec![said("sure")];
+        let unsure = vec![Piece { confidence: -0.9, ..said("unsure") }];
+        let hasty = vec![said("and this is far too much for anyone in a second")];
+        assert_eq!(better(unsure.clone(), sure.clone(), 1.0), sure);
+        assert_eq!(better(sure.clone(), unsure.clone(), 1.0), sure);
+        assert_eq!(better(unsure.clone(), hasty.clone(), 1.0), unsure);
+        assert_eq!(better(unsure.clone(), Vec::new(), 1.0), unsure);
+        assert!(better(hasty.clone(), hasty, 1.0).is_empty());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use jnana_media::{Sound, speech_spans};
 use jnana_plugin_sdk::{
     Call, Code, Control, Create, Error, Input, InputForm, Manifest, ModelSetting, Plugin, Segment,
     Transcriber, UiDescriptor,
@@ -103,7 +102,7 @@ impl Transcriber for Whisper {
         let samples = samples(input)?;
         let choice = self.languages.choose(text_option(options, "language")?)?;
         let prompt = self.prompt(text_option(options, "prompt")?)?;
-        let windows = self.windows(samples);
+        let windows = self.windows(samples, call)?;
         let Some(first) = windows.first() else { return Ok(None) };
         let visit = self.pool.enter();
         let language = match choice {
@@ -129,14 +128,15 @@ impl Transcriber for Whisper {
 
 impl Whisper {
     /// Where to listen; nowhere when nobody speaks.
-    fn windows(&self, samples: &[f32]) -> Vec<Range<usize>> {
-        let windows = if self.vad {
-            let sound = Sound { sample_rate: SAMPLE_RATE, samples: samples.to_vec() };
-            windows::plan(&speech_spans(&sound), samples.len())
+    fn windows(&self, samples: &[f32], call: &Call<'_>) -> Result<Vec<Range<usize>>, Error> {
+        let mut windows: Vec<_> = if self.vad {
+            let spans = windows::speech(samples, || call.cancelled());
+            windows::plan(&spans.ok_or_else(cancelled)?, samples.len())
         } else {
-            Vec::from([0..samples.len()])
+            std::iter::once(0..samples.len()).collect()
         };
-        windows.into_iter().filter(|window| window.len() > SHORTEST).collect()
+        windows.retain(|window| window.len() > SHORTEST);
+        Ok(windows)
     }
 
     fn detect(&self, visit: &Visit<'_>, samples: &[f32], call: &Call<'_>) -> Result<&'static str, Error> {
@@ -165,9 +165,13 @@ impl Whisper {
 
 fn run(visit: &Visit<'_>, work: Work, call: &Call<'_>) -> Result<Done, Error> {
     visit.run(work, || call.cancelled()).map_err(|error| match error {
-        PoolError::Cancelled => Error::new(Code::Cancelled, "the transcription was cancelled"),
+        PoolError::Cancelled => cancelled(),
         error => Error::internal(format!("transcription failed: {error}")),
     })
+}
+
+fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "the transcription was cancelled")
 }
 
 fn samples<'a>(input: &Input<'a>) -> Result<&'a [f32], Error> {

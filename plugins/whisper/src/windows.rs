@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use jnana_media::{Sound, speech_spans};
+
 /// Samples a second.
 pub(crate) const RATE: usize = crate::mel::SAMPLE_RATE as usize;
 /// Whisper hears 30 s at once; with a margin on both sides a window stays below that.
@@ -12,6 +14,33 @@ const PAUSE: usize = 2 * RATE;
 const MARGIN: usize = RATE * 3 / 10;
 /// Detected speech shorter than this in all is a knock or a click.
 const LEAST: usize = RATE / 10;
+
+/// Sound searched for speech at a time: between such pieces a call can be cancelled.
+const PIECE: usize = 10 * RATE;
+/// Sound before a piece that the detector hears again, to be in its stride when the piece begins.
+const RUN_UP: usize = RATE;
+
+/// Where somebody speaks, in samples; `None` when `cancelled` said so first.
+pub(crate) fn speech(samples: &[f32], cancelled: impl Fn() -> bool) -> Option<Vec<Range<usize>>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for start in (0..samples.len()).step_by(PIECE) {
+        if cancelled() {
+            return None;
+        }
+        let from = start.saturating_sub(RUN_UP);
+        let piece = &samples[from..samples.len().min(start + PIECE)];
+        let sound = Sound { sample_rate: crate::mel::SAMPLE_RATE, samples: piece.to_vec() };
+        for span in speech_spans(&sound) {
+            let span = (from + span.start).max(start)..from + span.end;
+            match spans.last_mut() {
+                _ if span.is_empty() => {}
+                Some(last) if last.end >= span.start => last.end = span.end,
+                _ => spans.push(span),
+            }
+        }
+    }
+    Some(spans)
+}
 
 /// Windows over `length` samples in which somebody speaks at `spans` (in order, apart). They are in order, may be longer than
 /// [`LONGEST`] when somebody speaks without a pause, and do not overlap.
