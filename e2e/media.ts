@@ -35,7 +35,7 @@ export default function make(): void {
 function say(file: string, words: string): void {
   once(file, () => {
     const raw = file.replace('.wav', '.raw.wav');
-    execFileSync('espeak-ng', ['-s', '140', '-w', raw, words]);
+    execFileSync('espeak-ng', ['-v', 'en-us', '-s', '130', '-w', raw, words]);
     ffmpeg('-i', raw, '-ar', '48000', '-ac', '1', '-c:a', 'pcm_s16le', '-af', 'adelay=1000,apad=pad_dur=3', file);
   });
 }

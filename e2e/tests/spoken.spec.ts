@@ -5,10 +5,10 @@ import { media } from '../media.js';
 test.use(browser({ sound: media.question }));
 
 test('a spoken question is heard, shown, and answered', async ({ chat }) => {
-  await expect(await chat.speak()).toHaveValue(/capital \w+ france/i);
+  await expect(await chat.speak()).toHaveValue(/capital of france/i);
   await chat.send.click();
   await chat.answered();
-  await expect(chat.question()).toContainText(/capital \w+ france/i);
+  await expect(chat.question()).toContainText(/capital of france/i);
   await expect(chat.answer()).toContainText('Paris');
 });
 
