@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-plugin-abi", &[]),
     ("jnana-plugin-sdk", &["jnana-plugin-abi", "jnana-api"]),
     ("jnana-plugin-host", &["jnana-plugin-abi", "jnana-api", "jnana-media"]),
-    ("jnana-plugin-host-faulty", &["jnana-plugin-sdk"]),
+    ("jnana-faulty-plugin", &["jnana-plugin-sdk"]),
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
     ("jnana-server", &["jnana-api", "jnana-core", "jnana-models", "jnana-media", "jnana-plugin-host"]),
