@@ -11,7 +11,7 @@ export interface Devices {
 }
 
 /** Chromium of the system with fake devices that play real files. */
-export function browser({ picture = media.picture, sound = media.question, allowed = true }: Devices = {}): Partial<
+export function browser({ picture = media.picture, sound = media.speech, allowed = true }: Devices = {}): Partial<
   PlaywrightTestOptions & PlaywrightWorkerOptions
 > {
   const args = ['--no-sandbox', '--autoplay-policy=no-user-gesture-required'];

@@ -66,11 +66,11 @@ export class Chat {
   }
 
   /** Records what the fake microphone says: a second of quiet, words, and quiet again. Returns the field of what was heard. */
-  async speak(): Promise<Locator> {
+  async speak(seconds = 4.5): Promise<Locator> {
     await this.input('Speak').click();
     await this.page.getByRole('button', { name: 'Record', exact: true }).click();
     await expect(this.page.getByRole('meter', { name: 'Level' })).toBeVisible();
-    await this.page.waitForTimeout(4_500);
+    await this.page.waitForTimeout(seconds * 1_000);
     await this.page.getByRole('button', { name: 'Stop recording' }).click();
     return this.page.getByRole('textbox', { name: 'Speech: text' });
   }

@@ -9,6 +9,8 @@ export default defineConfig({
   timeout: 90_000,
   expect: { timeout: 30_000 },
   forbidOnly: true,
+  // A machine that builds beside the tests can starve a recording; a fault in the code fails twice.
+  retries: 1,
   reporter: [['list']],
   use: {
     ...browser(),

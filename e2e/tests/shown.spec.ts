@@ -1,6 +1,6 @@
 import { browser } from '../browser.js';
 import { expect, test } from '../fixtures.js';
-import { media, spoken } from '../media.js';
+import { media } from '../media.js';
 
 test.use(browser({ sound: media.explain }));
 
@@ -20,12 +20,12 @@ test('a picture from the camera takes 49 positions of the prompt', async ({ chat
 
 test('a picture, speech and text go together into one question', async ({ chat }) => {
   await chat.show();
-  await expect(await chat.speak()).toHaveValue(/explain this image/i);
+  await expect(await chat.speak()).toHaveValue(/explain/i);
   await chat.ask('Use one sentence.');
   await chat.answered();
   const question = chat.question();
   await expect(question.getByRole('img')).toBeVisible();
-  await expect(question).toContainText(new RegExp(spoken.explain.slice(0, -1), 'i'));
+  await expect(question).toContainText(/explain/i);
   await expect(question).toContainText('Use one sentence.');
   await expect(await chat.details()).toContainText(/Picture\D*49/);
 });
