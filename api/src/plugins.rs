@@ -225,6 +225,6 @@ pub struct Segment {
     pub start: f64,
     /// End in seconds.
     pub end: f64,
-    /// What was said.
+    /// What was said, with the space that parts it from the piece before it.
     pub text: String,
 }

@@ -17,6 +17,9 @@ const POSITION_MARGIN: usize = 64;
 /// 20 % with 512 and no fewer with 768.
 const LEAST_POSITIONS: usize = 512;
 const POSITION_STEP: usize = 64;
+/// A window of so many seconds is one segment. Else whisper.cpp encodes again from the last time that the model named on, and
+/// in a short recording little but silence is left there.
+const SINGLE: usize = 10;
 /// Sound that the language is told from: what whisper.cpp encodes at once, in seconds.
 const LANGUAGE_SECONDS: usize = 30;
 /// Temperatures tried in the second pass: 0, then steps of this.
@@ -118,6 +121,7 @@ impl Recogniser {
         if !task.prompt.is_empty() {
             params.set_tokens(&task.prompt);
         }
+        params.set_single_segment(task.samples.len() <= SINGLE * RATE);
         params.set_max_tokens(count(guard::most_tokens(task.samples.len() as f64 / RATE as f64)));
         self.state.full(params, &task.samples)?;
         Ok(self.state.as_iter().filter_map(|segment| piece(&segment)).collect())
@@ -154,7 +158,8 @@ fn params(language: &'static str, threshold: f32, abort: Arc<AtomicBool>) -> Ful
 }
 
 fn piece(segment: &WhisperSegment<'_>) -> Option<Piece> {
-    let text = segment.to_str_lossy().ok()?.trim().to_owned();
+    // The leading space stays: it parts the piece from the one before.
+    let text = segment.to_str_lossy().ok()?.trim_end().to_owned();
     let tokens: Vec<f32> = (0..segment.n_tokens())
         .filter_map(|i| segment.get_token(i))
         .map(|token| token.token_data().plog)

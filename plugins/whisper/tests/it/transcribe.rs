@@ -37,7 +37,7 @@ fn heard(
 
 fn text(whisper: &Whisper, samples: &[f32]) -> String {
     let (segments, _) = heard(whisper, samples, json!({})).unwrap();
-    segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ")
+    segments.iter().map(|segment| segment.text.as_str()).collect::<String>()
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -54,7 +54,7 @@ fn kennedy_is_transcribed_without_a_word_error() {
     let samples = recording("jfk.wav");
     for model in [tiny(), base()] {
         let (segments, language) = heard(model, &samples, json!({})).unwrap();
-        let all = segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ");
+        let all = segments.iter().map(|segment| segment.text.as_str()).collect::<String>();
         assert_eq!(words(&all), words(KENNEDY));
         assert_eq!(language.as_deref(), Some("en"));
         let mut last = 0.0;
