@@ -6,19 +6,24 @@ import { media } from './media.js';
 export interface Devices {
   picture?: string;
   sound?: string;
+  /** Cameras that show a test pattern instead of the picture. */
+  cameras?: number;
   /** Whether the page may use them; a person who is asked and says no is `false`. */
   allowed?: boolean;
 }
 
 /** Chromium of the system with fake devices that play real files. */
-export function browser({ picture = media.picture, sound = media.speech, allowed = true }: Devices = {}): Partial<
-  PlaywrightTestOptions & PlaywrightWorkerOptions
-> {
+export function browser({
+  picture = media.picture,
+  sound = media.speech,
+  cameras,
+  allowed = true,
+}: Devices = {}): Partial<PlaywrightTestOptions & PlaywrightWorkerOptions> {
   const args = ['--no-sandbox', '--autoplay-policy=no-user-gesture-required'];
   if (allowed) args.push('--use-fake-ui-for-media-stream');
+  if (cameras) args.push(`--use-fake-device-for-media-stream=device-count=${cameras}`);
+  else args.push('--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${picture}`);
   args.push(
-    '--use-fake-device-for-media-stream',
-    `--use-file-for-fake-video-capture=${picture}`,
     // Played once: the file ends in silence, which then goes on.
     `--use-file-for-fake-audio-capture=${sound}%noloop`,
   );

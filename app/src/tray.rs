@@ -6,12 +6,15 @@ use jnana_api::conversations::{BlobRef, Part};
 use jnana_api::plugins::{Control, Interpretation, PluginInfo, PluginState};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde::{Deserialize, Serialize};
 use web_sys::Blob;
 
 use crate::failure::Failure;
 use crate::logic::words;
 use crate::store::Store;
 use crate::{api, browser, controls};
+
+const KEPT_KEY: &str = "jnana.tray";
 
 /// Where an input stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,38 @@ pub(crate) struct Item {
     pub(crate) text: String,
 }
 
+/// What the browser keeps of an input while the page is away: the server has its bytes.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    plugin: String,
+    is_text: bool,
+    blob: BlobRef,
+    note: String,
+    text: String,
+}
+
+impl Kept {
+    /// Only what is whole is kept.
+    fn of(item: &Item) -> Option<Self> {
+        let Stage::Ready(note) = &item.stage else { return None };
+        let (plugin, text) = (item.plugin.clone(), item.text.clone());
+        Some(Self { plugin, is_text: item.is_text, blob: item.blob.clone()?, note: note.clone(), text })
+    }
+
+    fn into_item(self, key: u32) -> Item {
+        Item {
+            key,
+            plugin: self.plugin,
+            is_text: self.is_text,
+            url: Some(self.blob.url()),
+            mime: self.blob.mime.clone(),
+            stage: Stage::Ready(self.note),
+            blob: Some(self.blob),
+            text: self.text,
+        }
+    }
+}
+
 /// The inputs of the question that is being composed; a handle that is copied around.
 #[derive(Clone, Copy)]
 pub(crate) struct Tray {
@@ -63,16 +98,26 @@ pub(crate) struct Tray {
 }
 
 impl Tray {
-    /// An empty tray.
+    /// A tray with what an earlier visit of the page had left unsent.
     pub(crate) fn new(store: Store) -> Self {
-        Self {
-            items: RwSignal::new(Vec::new()),
+        let kept = browser::stored(KEPT_KEY).and_then(|json| serde_json::from_str::<Vec<Kept>>(&json).ok());
+        let items: Vec<Item> =
+            (1..).zip(kept.unwrap_or_default()).map(|(key, kept)| kept.into_item(key)).collect();
+        let tray = Self {
             arrived: RwSignal::new(0),
             open: RwSignal::new(None),
-            next: StoredValue::new(0),
+            next: StoredValue::new(items.last().map_or(0, |item| item.key)),
+            items: RwSignal::new(items),
             blobs: StoredValue::new_local(BTreeMap::new()),
             store,
-        }
+        };
+        Effect::new(move |_| {
+            let kept = tray.items.with(|items| items.iter().filter_map(Kept::of).collect::<Vec<_>>());
+            if let Ok(json) = serde_json::to_string(&kept) {
+                browser::store(KEPT_KEY, &json);
+            }
+        });
+        tray
     }
 
     /// Takes bytes for a plugin, stores them, and asks the plugin what it makes of them.

@@ -188,8 +188,10 @@ impl Engine {
         let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());
         let shared = Arc::new(Shared::default());
         let thread = {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || work(&shared, Scheduler::new(decoder, tokenizer, config)))
+            let (shared, device) = (Arc::clone(&shared), decoder.device().clone());
+            let scheduler = Scheduler::new(decoder, tokenizer, config);
+            // On a thread of candle's own pool: from outside, every parallel operation would hand over to it and sleep.
+            std::thread::spawn(move || device.with_context(|| work(&shared, scheduler)))
         };
         Self {
             cache_bytes_per_position: shape.cache_bytes_per_position(dtype),

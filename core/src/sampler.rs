@@ -2,13 +2,15 @@
 //!
 //! The order is that of Hugging Face's `generate`: repetition penalty (Keskar et al. 2019, CTRL), temperature, top-k,
 //! top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024), draw. Equal logits are ordered by token id, so a result never
-//! depends on how a selection happened to arrange them.
+//! depends on how a selection happened to arrange them. The filters are here, for they never sort a whole vocabulary and
+//! know min-p; the draw from what they leave is candle-transformers' `LogitsProcessor`.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::fmt;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use candle_core::{Device, Tensor};
+use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
 
 use crate::request::Sampling;
 
@@ -32,6 +34,14 @@ pub enum SampleError {
     NoCandidate {
         /// How many logits there were.
         vocab: usize,
+    },
+    /// The draw itself failed.
+    #[error("drawing from {candidates} candidates: {reason}")]
+    Draw {
+        /// How many tokens the filters had left.
+        candidates: usize,
+        /// What candle says.
+        reason: String,
     },
 }
 
@@ -90,30 +100,36 @@ impl Candidate {
 }
 
 /// The sampler of one request, with a random stream of its own: neighbours in a batch cannot change its outcome.
-#[derive(Debug, Clone)]
 pub struct Sampler {
     settings: Sampling,
-    random: ChaCha8Rng,
+    processor: LogitsProcessor,
     seen: HashSet<u32>,
+}
+
+impl fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sampler").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl Sampler {
     /// A sampler for a prompt with these tokens (they count for the repetition penalty).
     pub fn new(settings: Sampling, prompt: impl IntoIterator<Item = u32>) -> Self {
-        let random = ChaCha8Rng::seed_from_u64(settings.seed);
+        // Temperature is applied before the filters, so none is left for the draw.
+        let processor = LogitsProcessor::from_sampling(settings.seed, Draw::All { temperature: 1.0 });
         let penalised = settings.repetition_penalty != 1.0;
         let seen = if penalised { prompt.into_iter().collect() } else { HashSet::new() };
-        Self { settings, random, seen }
+        Self { settings, processor, seen }
     }
 
     /// Draws a token; `logits[i]` is token `i`'s. Minus infinity excludes a token.
     ///
     /// # Errors
-    /// When a logit is NaN or +∞, or all are −∞.
+    /// When a logit is NaN or +∞, all are −∞, or the draw fails.
     pub fn sample(&mut self, logits: &mut [f32]) -> Result<u32, SampleError> {
         self.penalise(logits);
         let (best, logit) = greedy(logits)?;
-        let token = if self.settings.temperature == 0.0 { best } else { self.draw(logits, logit) };
+        let token = if self.settings.temperature == 0.0 { best } else { self.draw(logits, logit)? };
         if self.settings.repetition_penalty != 1.0 {
             self.seen.insert(token);
         }
@@ -129,12 +145,16 @@ impl Sampler {
         }
     }
 
-    fn draw(&mut self, logits: &[f32], best: f32) -> u32 {
+    fn draw(&mut self, logits: &[f32], best: f32) -> Result<u32, SampleError> {
         let mut candidates = self.candidates(logits, best);
         keep_top_k(&mut candidates, self.settings.top_k);
         keep_top_p(&mut candidates, self.settings.top_p);
         candidates.retain(|c| c.weight >= self.settings.min_p);
-        pick(&candidates, unit_interval(&mut self.random))
+        let scaled = candidates.iter().map(|c| (c.logit - best) / self.settings.temperature);
+        let drawn = Tensor::from_iter(scaled, &Device::Cpu).and_then(|left| self.processor.sample(&left));
+        let failed = |reason: String| SampleError::Draw { candidates: candidates.len(), reason };
+        let index = drawn.map_err(|error| failed(error.to_string()))?;
+        candidates.get(index as usize).map(|c| c.token).ok_or_else(|| failed(format!("it gave {index}")))
     }
 
     fn candidates(&self, logits: &[f32], best: f32) -> Vec<Candidate> {
@@ -209,25 +229,6 @@ fn reaches(candidates: &[Candidate], target: f64) -> Option<usize> {
         sum += f64::from(c.weight);
         sum >= target
     })
-}
-
-/// The token whose share of the weights contains `at` (0..1). Weights are not all zero: the best one's is 1.
-fn pick(candidates: &[Candidate], at: f64) -> u32 {
-    let mut left = at * total(candidates);
-    let mut last = 0;
-    for candidate in candidates.iter().filter(|c| c.weight > 0.0) {
-        last = candidate.token;
-        left -= f64::from(candidate.weight);
-        if left < 0.0 {
-            break;
-        }
-    }
-    last
-}
-
-/// A number in 0..1 from the upper 53 bits, which a double holds exactly.
-fn unit_interval(random: &mut ChaCha8Rng) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

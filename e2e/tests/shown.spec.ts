@@ -40,3 +40,17 @@ test('a picture can be given as a file', async ({ chat, page }) => {
   await chat.answered();
   await expect(await chat.details()).toContainText(/Picture\D*49/);
 });
+
+test('a picture that was not sent yet is still there after a reload', async ({ chat, page }) => {
+  await chat.show();
+  const attached = page.getByRole('list', { name: 'Attached' });
+  await expect(attached).toContainText('49 positions');
+  await page.reload();
+  await expect(attached).toContainText('49 positions');
+  await expect(attached.getByRole('img')).toHaveJSProperty('complete', true);
+  await chat.ask('What do you see?');
+  await chat.answered();
+  await expect(await chat.details()).toContainText(/Picture\D*49/);
+  await page.reload();
+  await expect(attached).toBeHidden();
+});

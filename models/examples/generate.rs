@@ -10,10 +10,10 @@ use candle_core::{DType, Device, Tensor};
 use jnana_models::decoder::{SequenceCache, Span};
 use jnana_models::{LoadOptions, load_decoder};
 
-/// The work runs on a thread of rayon's pool, as an engine's should: from outside, every parallel operation would hand
+/// The work runs on a thread of candle's pool, as an engine's does: from outside, every parallel operation would hand
 /// over to the pool and sleep.
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    rayon::scope(|_| generate())
+    Device::Cpu.with_context(generate)
 }
 
 fn generate() -> Result<(), Box<dyn Error + Send + Sync>> {

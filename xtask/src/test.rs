@@ -17,6 +17,8 @@ pub enum Suite {
     Rust,
     /// The app's own logic.
     App,
+    /// The official OpenAI client.
+    Client,
     /// Playwright.
     Browser,
 }
@@ -24,8 +26,8 @@ pub enum Suite {
 /// Builds everything once, then runs the suites (all of them when none is named).
 pub fn run(only: &[Suite]) -> Result<()> {
     let wanted = |suite| only.is_empty() || only.contains(&suite);
-    let mut stages =
-        Stages::new(5 + [Suite::Rust, Suite::App, Suite::Browser].into_iter().filter(|s| wanted(*s)).count());
+    let suites = Suite::value_variants().iter().filter(|suite| wanted(**suite)).count();
+    let mut stages = Stages::new(5 + suites);
     stages.stage("what the machine needs", || {
         machine::prepare(&[Need::Wasm, Need::Native, Need::Pip, Need::Browser, Need::Media])
     })?;
@@ -44,6 +46,9 @@ pub fn run(only: &[Suite]) -> Result<()> {
             shell::run(shell::cargo().args(["test", "--package=jnana-app", "--lib"]))
         })?;
     }
+    if wanted(Suite::Client) {
+        stages.stage("the official OpenAI client", || client_tests(&jnana))?;
+    }
     if wanted(Suite::Browser) {
         stages.stage("browser tests", || browser_tests(&jnana))?;
     }
@@ -55,6 +60,25 @@ fn rust_tests() -> Result<()> {
     shell::run(
         shell::cargo()
             .args(["test", "--workspace", "--exclude=jnana-app", "--no-fail-fast"])
+            .env("JNANA_TEST_MODELS", models::folder()?),
+    )
+}
+
+fn client_tests(jnana: &Path) -> Result<()> {
+    let venv = Path::new("target/openai-client");
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+    let mut pip = Command::new(venv.join("bin/pip"));
+    shell::run(pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        "e2e/openai/requirements.txt",
+    ]))?;
+    shell::run(
+        Command::new(venv.join("bin/python"))
+            .arg("e2e/openai/test_client.py")
+            .env("JNANA", jnana)
             .env("JNANA_TEST_MODELS", models::folder()?),
     )
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{proofs, shell};
 
 /// Project crates that each crate may depend on; a crate that is not listed may not exist.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -43,6 +43,7 @@ const MAX_LINES: usize = 450;
 pub fn run() -> Result<()> {
     let files = tracked_files()?;
     let mut breaches = dependencies()?;
+    breaches.extend(proofs::missing(&files)?);
     for file in files.iter().filter(|file| is_source(file)) {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         breaches.extend(source_breaches(file, &text));

@@ -6,7 +6,7 @@
 
 use candle_core::{D, Module, Result, Tensor, bail};
 use candle_nn::{Conv2d, Conv2dConfig, LayerNorm, Linear, VarBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Mean of CLIP's input, on 0..1 colours.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -14,7 +14,7 @@ pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// `CLIPVisionConfig` of transformers; a number that the file leaves out has the value it has there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// Width of the hidden states.
@@ -61,6 +61,35 @@ impl Config {
         side * side
     }
 
+    /// Names and shapes of the tower's tensors, as released checkpoints have them, up to the last hidden state.
+    #[must_use]
+    pub fn checkpoint_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let (width, inner) = (self.hidden_size, self.intermediate_size);
+        let mut shapes = Vec::new();
+        let mut tensor =
+            |name: String, shape: &[usize]| shapes.push((format!("vision_model.{name}"), shape.to_vec()));
+        tensor("embeddings.class_embedding".into(), &[width]);
+        let patch = [width, self.num_channels, self.patch_size, self.patch_size];
+        tensor("embeddings.patch_embedding.weight".into(), &patch);
+        tensor("embeddings.position_embedding.weight".into(), &[self.positions() + 1, width]);
+        let mut layer = |name: String, weight: &[usize]| {
+            tensor(format!("{name}.weight"), weight);
+            tensor(format!("{name}.bias"), &weight[..1]);
+        };
+        layer("pre_layrnorm".into(), &[width]);
+        for i in 0..self.num_hidden_layers {
+            let at = |part: &str| format!("encoder.layers.{i}.{part}");
+            for linear in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+                layer(at(&format!("self_attn.{linear}")), &[width, width]);
+            }
+            layer(at("layer_norm1"), &[width]);
+            layer(at("mlp.fc1"), &[inner, width]);
+            layer(at("mlp.fc2"), &[width, inner]);
+            layer(at("layer_norm2"), &[width]);
+        }
+        shapes
+    }
+
     /// What makes the numbers impossible, in words.
     fn check(&self) -> Result<()> {
         if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
@@ -78,7 +107,7 @@ impl Config {
 }
 
 /// Activations that CLIP checkpoints use, by their names in transformers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HiddenAct {
     /// `x · σ(1.702 x)`, OpenAI's checkpoints.

@@ -1,5 +1,6 @@
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
+use jnana_models::synthetic::write_random_clip;
 use jnana_models::vision::clip::{ClipVision, Config, HiddenAct, MEAN, STD};
 use jnana_models::vision::{VisionEncoder, VisionOptions};
 
@@ -49,6 +50,19 @@ fn the_default_numbers_are_vit_b_32() {
     let config: Config = serde_json::from_str("{}").unwrap();
     assert_eq!(config.positions(), 49);
     assert_eq!((config.hidden_size, config.hidden_act), (768, HiddenAct::QuickGelu));
+}
+
+#[test]
+fn a_random_tower_is_a_whole_tower() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { hidden_size: 24, intermediate_size: 40, num_hidden_layers: 2, ..Config::default() };
+    write_random_clip(folder.path(), &config, DType::F16, 1).unwrap();
+    let encoder = VisionEncoder::load(folder.path(), &VisionOptions::default()).unwrap();
+    let pixels = candle_core::Tensor::zeros((1, 3, 224, 224), DType::F32, &Device::Cpu).unwrap();
+    let features = encoder.features(&pixels).unwrap();
+    assert_eq!(features.dims(), [1, 49, 24]);
+    let sum = features.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(sum.is_finite() && sum > 0.);
 }
 
 #[test]

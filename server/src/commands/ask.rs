@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -25,11 +26,11 @@ pub(super) fn run(ask: cli::Ask) -> Result<()> {
     let settings = ask.given.clone().resolve()?;
     match &ask.url {
         Some(url) => ask_server(url, &ask, &settings),
-        None => super::runtime()?.block_on(ask_here(ask, &settings)),
+        None => super::runtime()?.block_on(ask_here(&ask, &settings)),
     }
 }
 
-async fn ask_here(ask: cli::Ask, settings: &Settings) -> Result<()> {
+async fn ask_here(ask: &cli::Ask, settings: &Settings) -> Result<()> {
     let library = super::library(settings);
     let assistant = Arc::new(Assistant::load(settings, &Catalog::built_in()?, &library, Arc::default())?);
     let mut pieces = Vec::new();
@@ -40,11 +41,12 @@ async fn ask_here(ask: cli::Ask, settings: &Settings) -> Result<()> {
         }
     }
     if !ask.question.trim().is_empty() {
-        pieces.push(Piece::Text(ask.question));
+        pieces.push(Piece::Text(ask.question.clone()));
     }
     let stop = assistant.model.stop(ask.max_tokens, Vec::new());
     let turns = vec![AskTurn { role: Role::User, pieces }];
-    let wanted = Ask { system: ask.system, turns, max_tokens: stop.max_tokens };
+    let wanted = Ask { system: ask.system.clone(), turns, max_tokens: stop.max_tokens };
+    let asked = Instant::now();
     let prepared = assistant.prepare(wanted, CancelFlag::new(), |note| {
         if let Note::Text { text, .. } = note {
             eprintln!("> {text}");
@@ -52,14 +54,29 @@ async fn ask_here(ask: cli::Ask, settings: &Settings) -> Result<()> {
     });
     let prepared = prepared.await?;
     let mut answer = assistant.submit(&prepared, Sampling::default(), stop)?;
+    let (mut first_token, mut tokens) = (None, 0);
     while let Some(event) = answer.events.recv().await {
+        first_token.get_or_insert_with(|| asked.elapsed());
         match event {
             Event::Text(text) => print(&text)?,
-            Event::Finished { .. } => break,
+            Event::Finished { usage, .. } => {
+                tokens = usage.completion_tokens;
+                break;
+            }
             Event::Failed(words) => bail!(words),
         }
     }
-    print("\n")
+    print("\n")?;
+    if ask.stats {
+        let stats = json!({
+            "first_token_ms": first_token.unwrap_or_default().as_secs_f64() * 1e3,
+            "total_ms": asked.elapsed().as_secs_f64() * 1e3,
+            "prompt_positions": prepared.prompt.positions,
+            "answer_tokens": tokens,
+        });
+        eprintln!("{stats}");
+    }
+    Ok(())
 }
 
 fn ask_server(url: &str, ask: &cli::Ask, settings: &Settings) -> Result<()> {

@@ -8,7 +8,8 @@ use candle_core::Tensor;
 
 use jnana_models::config::Config;
 use jnana_models::export::copy_tokenizer;
-use jnana_models::synthetic::{Format, write_random};
+use jnana_models::synthetic::{Format, write_random, write_random_clip};
+use jnana_models::vision::clip;
 use jnana_models::{llama, phi};
 
 use crate::assistant::{Assistant, dtype, load_with};
@@ -37,7 +38,12 @@ pub(super) fn run(command: Debug) -> Result<()> {
             write(&out, "embeddings", &embeddings.rows)
         }
         Debug::RandomModel { shape, weights, tokenizer, seed, out } => {
-            write_random(&out, &config(&shape)?, format(&weights)?, seed)?;
+            match shape.as_str() {
+                "clip-vit-base-patch32" => {
+                    write_random_clip(&out, &clip::Config::default(), dtype(&weights)?, seed)?;
+                }
+                decoder => write_random(&out, &config(decoder)?, format(&weights)?, seed)?,
+            }
             if let Some(from) = tokenizer {
                 let copied = copy_tokenizer(&from, &out)?;
                 ensure!(copied > 0, "{} holds no tokenizer", from.display());
@@ -81,7 +87,9 @@ fn config(shape: &str) -> Result<Config> {
         file => {
             let path = Path::new(file);
             let text = std::fs::read_to_string(path).with_context(|| {
-                format!("{file} is neither phi-2, tiny-phi, tiny-llama nor a config.json")
+                format!(
+                    "{file} is neither phi-2, tiny-phi, tiny-llama, clip-vit-base-patch32 nor a config.json"
+                )
             })?;
             Config::from_json(&serde_json::from_str(&text).context(file.to_owned())?, path)?
         }

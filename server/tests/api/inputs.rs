@@ -11,18 +11,18 @@ use super::support::{Caller, Events, fixture, good, id, refused};
 const PICTURE: &str = "media/tests/fixtures/landscape.png";
 const SPEECH: &str = "plugins/whisper/tests/fixtures/jfk.wav";
 
-fn picture_part() -> Value {
+pub(crate) fn picture_part() -> Value {
     let url = format!("data:image/png;base64,{}", STANDARD.encode(fixture(PICTURE)));
     json!({ "type": "image_url", "image_url": { "url": url, "detail": "low" } })
 }
 
-fn speech_part() -> Value {
+pub(crate) fn speech_part() -> Value {
     let data = STANDARD.encode(fixture(SPEECH));
     json!({ "type": "input_audio", "input_audio": { "data": data, "format": "wav" } })
 }
 
 /// Positions of the prompt that these parts make.
-async fn positions(caller: &Caller, parts: Value) -> u64 {
+pub(crate) async fn positions(caller: &Caller, parts: Value) -> u64 {
     let body = json!({ "messages": [{ "role": "user", "content": parts }], "max_tokens": 1 });
     caller.chat(&body).await["usage"]["prompt_tokens"].as_u64().unwrap()
 }

@@ -7,6 +7,7 @@
 
 mod chat;
 mod conversations;
+mod flagship;
 mod generations;
 mod guard;
 mod inputs;

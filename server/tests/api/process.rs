@@ -1,5 +1,6 @@
 //! The real program: killed in mid-answer, told to end, asked from a terminal.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,18 +12,23 @@ use tempfile::TempDir;
 use super::support::{Caller, Events, home, id, program, text_of};
 
 /// `jnana serve` as its own process.
-struct Process {
-    child: Child,
-    caller: Caller,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) caller: Caller,
 }
 
 impl Process {
     fn start(home: &TempDir) -> Self {
+        let no_plugins = home.path().join("no-plugins");
+        Self::serve(home, [OsStr::new("--plugins"), no_plugins.as_os_str()])
+    }
+
+    /// Serves with `arguments` beside those of every test; returns once the model is loaded.
+    pub(crate) fn serve<'a>(home: &TempDir, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
         let mut child = Command::new(program())
             .args(["serve", "--port", "0", "--offline", "--shutdown-seconds", "5", "--home"])
             .arg(home.path())
-            .arg("--plugins")
-            .arg(home.path().join("no-plugins"))
+            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
