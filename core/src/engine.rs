@@ -188,10 +188,9 @@ impl Engine {
         let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());
         let shared = Arc::new(Shared::default());
         let thread = {
-            let (shared, device) = (Arc::clone(&shared), decoder.device().clone());
+            let shared = Arc::clone(&shared);
             let scheduler = Scheduler::new(decoder, tokenizer, config);
-            // On a thread of candle's own pool: from outside, every parallel operation would hand over to it and sleep.
-            std::thread::spawn(move || device.with_context(|| work(&shared, scheduler)))
+            std::thread::spawn(move || on_a_pool_of_its_own(|| work(&shared, scheduler)))
         };
         Self {
             cache_bytes_per_position: shape.cache_bytes_per_position(dtype),
@@ -324,6 +323,19 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.cancel_all();
         self.shutdown();
+    }
+}
+
+/// Works on a thread of a pool: from outside, every parallel operation would hand over to the pool and sleep. The pool is
+/// the engine's own, since its loop never gives its thread back.
+fn on_a_pool_of_its_own(work: impl FnOnce() + Send) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(candle_core::utils::get_num_threads()).build();
+    match pool {
+        Ok(pool) => pool.install(work),
+        Err(error) => {
+            tracing::warn!(%error, "no thread pool of its own: the engine runs on the common one");
+            work();
+        }
     }
 }
 

@@ -124,22 +124,22 @@ class OfficialClient(unittest.TestCase):
         self.assertNotEqual(drawn(7), drawn(8))
 
     def test_a_stop_string_ends_the_answer(self):
-        whole = self.text("Count from one to ten in words.", max_tokens=60)
-        self.assertIn("three", whole.lower())
-        stop = whole[whole.lower().index("three") :][:5]
-        cut = self.chat("Count from one to ten in words.", max_tokens=60, stop=[stop])
-        self.assertEqual(cut.choices[0].message.content, whole[: whole.index(stop)])
+        question = "Count from 1 to 10."
+        whole = self.text(question, max_tokens=60)
+        self.assertIn("5", whole)
+        cut = self.chat(question, max_tokens=60, stop=["5"])
+        self.assertEqual(cut.choices[0].message.content, whole[: whole.index("5")])
         self.assertEqual(cut.choices[0].finish_reason, "stop")
 
-    def refused(self, call, status=400):
+    def refused(self, call, statuses=range(400, 500)):
         with self.assertRaises(openai.APIStatusError) as caught:
             call()
-        self.assertEqual(caught.exception.status_code, status)
+        self.assertIn(caught.exception.status_code, statuses)
         self.assertTrue(caught.exception.body["message"])
         return caught.exception.body
 
     def test_wrong_input_is_a_clear_4xx(self):
-        body = self.refused(lambda: self.chat("Hi", temperature=-1))
+        body = self.refused(lambda: self.chat("Hi", temperature=-1), [400])
         self.assertEqual((body["type"], body["param"]), ("invalid_request_error", "temperature"))
         self.refused(lambda: self.chat([]))
         self.refused(lambda: self.client.chat.completions.create(model=MODEL, messages=[]))
@@ -150,7 +150,7 @@ class OfficialClient(unittest.TestCase):
         no_sound = {"type": "input_audio", "input_audio": {"data": "bm8gc291bmQ=", "format": "wav"}}
         self.refused(lambda: self.chat([no_sound]))
         self.refused(lambda: self.chat("word " * 9000))
-        self.refused(lambda: self.client.chat.completions.create(model="gpt-0", messages=asked("Hi")), 404)
+        self.refused(lambda: self.client.chat.completions.create(model="gpt-0", messages=asked("Hi")), [404])
         self.refused(lambda: self.client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"no sound")))
 
 
