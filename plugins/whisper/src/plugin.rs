@@ -33,7 +33,7 @@ pub struct Whisper {
     context: Arc<WhisperContext>,
     languages: Languages,
     vad: bool,
-    status: String,
+    status: &'static str,
 }
 
 impl Plugin for Whisper {
@@ -78,13 +78,12 @@ impl Plugin for Whisper {
             Options { no_speech_threshold: settings.no_speech_threshold, full_window: settings.full_window };
         let pool = Pool::start(&context, options, CONCURRENCY, settings.threads)
             .map_err(|error| failed("making room for a recognition with", &error))?;
-        let speaks = if sizes.multilingual() { "multilingual" } else { "English only" };
-        let status = format!("{speaks}, {} threads", settings.threads);
+        let status = if sizes.multilingual() { "" } else { "English only" };
         Ok(Self { pool, context, languages, vad: settings.vad, status })
     }
 
     fn status(&self) -> String {
-        self.status.clone()
+        self.status.to_owned()
     }
 
     fn transcriber(&self) -> Option<&dyn Transcriber> {

@@ -18,10 +18,8 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<Status>, ApiEr
     for plugin in assistant.inputs.list() {
         let name = plugin.manifest.as_ref().map_or(&plugin.id, |manifest| &manifest.name);
         match &plugin.state {
-            PluginState::Ready if !plugin.status.is_empty() => {
-                notices.push(format!("{name}: {}", plugin.status));
-            }
             PluginState::Failed { reason } => notices.push(format!("{name} is not usable: {reason}")),
+            // What a ready plugin says of itself stands beside its control.
             PluginState::Ready | PluginState::Disabled => {}
         }
     }
