@@ -151,7 +151,7 @@ impl Inputs {
     /// 404 for a plugin that is not there; as a call of the plugin does.
     pub fn embed(&self, plugin: &str, bytes: &[u8]) -> Result<Arc<Embeddings>, ApiError> {
         let found = self.find(&Target::Plugin(plugin.to_owned()), Some(ENCODER))?;
-        self.encode(&found, "", bytes, &CancelFlag::new())
+        self.encode_anew(&found, "", bytes, &CancelFlag::new())
     }
 
     /// What becomes of an input in a prompt.
@@ -212,12 +212,22 @@ impl Inputs {
         if let Some(kept) = cache().get(&key) {
             return Ok(kept.clone());
         }
+        let made = self.encode_anew(found, mime, bytes, cancel)?;
+        cache().put(key, made.clone());
+        Ok(made)
+    }
+
+    fn encode_anew(
+        &self,
+        found: &Found,
+        mime: &str,
+        bytes: &[u8],
+        cancel: &CancelFlag,
+    ) -> Result<Arc<Embeddings>, ApiError> {
         let encoded = self.counted(found, || found.instance.encode(RawInput { bytes, mime }, cancel))?;
         let shape = (encoded.positions, encoded.width);
         let rows = Tensor::from_vec(encoded.values, shape, &Device::Cpu).map_err(ApiError::internal)?;
-        let made = Arc::new(Embeddings { rows, key, source: found.info.id.clone() });
-        cache().put(key, made.clone());
-        Ok(made)
+        Ok(Arc::new(Embeddings { rows, key: key_of(&found.info, bytes), source: found.info.id.clone() }))
     }
 
     fn text(
