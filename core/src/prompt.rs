@@ -1,9 +1,12 @@
 //! Conversation to prompt: one renderer for serving and training.
 
+mod training;
+
 use std::sync::Arc;
 
 use jnana_models::tokenizer::Tokenizer;
 
+pub use self::training::{Target, TrainingExample, training_example};
 use crate::request::{Embeddings, PromptPart};
 use crate::template::{SystemPlace, Template};
 
@@ -45,6 +48,11 @@ impl Turn {
         Self { role: Role::Assistant, ..Self::user(text) }
     }
 
+    /// True when there is nothing to answer: neither embeddings nor words.
+    fn is_empty(&self) -> bool {
+        self.embeddings.is_empty() && self.words().is_empty()
+    }
+
     /// Transcript and typed text joined by one space.
     fn words(&self) -> String {
         join(self.transcript.trim(), self.text.trim())
@@ -80,9 +88,14 @@ pub enum PromptError {
     /// There is no turn, or the last one is an answer.
     #[error("the conversation does not end with a question")]
     NoQuestion,
-    /// The last turn has neither embeddings nor words.
-    #[error("there is nothing to answer: the last question has no picture, speech or text")]
+    /// A question has neither embeddings nor words.
+    #[error("there is nothing to answer: the question has no picture, speech or text")]
     EmptyQuestion,
+    /// A conversation to learn from is none.
+    #[error(
+        "there is nothing to learn: the conversation does not begin with a question and end with an answer"
+    )]
+    NoAnswer,
     /// Even alone the last question is too long.
     #[error(
         "the question takes {positions} positions with all that surrounds it, {limit} can be used: the context has \
@@ -117,7 +130,7 @@ pub fn build(
     reserve: usize,
 ) -> Result<BuiltPrompt, PromptError> {
     let question = turns.last().filter(|turn| turn.role == Role::User).ok_or(PromptError::NoQuestion)?;
-    if question.embeddings.is_empty() && question.words().is_empty() {
+    if question.is_empty() {
         return Err(PromptError::EmptyQuestion);
     }
     let renderer = Renderer::new(template, tokenizer, system);
@@ -161,37 +174,6 @@ fn exchanges(turns: &[Turn]) -> Vec<&[Turn]> {
     let starts: Vec<usize> = std::iter::once(0).chain(questions).collect();
     let ends = starts[1..].iter().copied().chain([turns.len()]);
     starts.iter().zip(ends).map(|(&start, end)| &turns[start..end]).collect()
-}
-
-/// A prompt with its answer, for training: teacher forcing feeds `parts` in one forward.
-#[derive(Debug, Clone)]
-pub struct TrainingExample {
-    /// Prompt and answer.
-    pub parts: Vec<PromptPart>,
-    /// Position whose logits predict `targets[0]`; the following positions predict the following targets.
-    pub first_target: usize,
-    /// The answer's tokens and the one that ends it, where the template has one.
-    pub targets: Vec<u32>,
-}
-
-/// Renders a question and its answer as serving would, answer included.
-///
-/// # Errors
-/// When the question is no person's turn or is empty, or the tokenizer fails.
-pub fn training_example(
-    template: &Template,
-    tokenizer: &Tokenizer,
-    system: Option<&str>,
-    question: &Turn,
-    answer: &str,
-) -> Result<TrainingExample, PromptError> {
-    let prompt = build(template, tokenizer, system, std::slice::from_ref(question), usize::MAX, 0)?;
-    let answer = tokenizer.encode_text(answer)?;
-    let end = tokenizer.encode_markup(&template.assistant_close)?.first().copied();
-    let mut segments = Segments { parts: prompt.parts };
-    segments.tokens(answer.clone());
-    let targets = answer.into_iter().chain(end).collect();
-    Ok(TrainingExample { parts: segments.parts, first_target: prompt.positions - 1, targets })
 }
 
 /// Turns turns into parts by a template.

@@ -3,7 +3,9 @@
 //! The order is that of Hugging Face's `generate`: repetition penalty (Keskar et al. 2019, CTRL), temperature, top-k,
 //! top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024), draw. Equal logits are ordered by token id, so a result never
 //! depends on how a selection happened to arrange them. The filters are here, for they never sort a whole vocabulary and
-//! know min-p; the draw from what they leave is candle-transformers' `LogitsProcessor`.
+//! know min-p. The draw from what they leave adds noise to each logit and takes the largest (Gumbel 1954), by
+//! candle-transformers' `LogitsProcessor`: the noise belongs to seed, draw and token, so what rounding changes in the
+//! logits from one run to the next, such as after a prefix was reused, does not change which token is drawn.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -103,6 +105,8 @@ impl Candidate {
 pub struct Sampler {
     settings: Sampling,
     processor: LogitsProcessor,
+    /// Tokens drawn so far.
+    draws: u64,
     seen: HashSet<u32>,
 }
 
@@ -115,11 +119,10 @@ impl fmt::Debug for Sampler {
 impl Sampler {
     /// A sampler for a prompt with these tokens (they count for the repetition penalty).
     pub fn new(settings: Sampling, prompt: impl IntoIterator<Item = u32>) -> Self {
-        // Temperature is applied before the filters, so none is left for the draw.
-        let processor = LogitsProcessor::from_sampling(settings.seed, Draw::All { temperature: 1.0 });
+        let processor = LogitsProcessor::from_sampling(settings.seed, Draw::ArgMax);
         let penalised = settings.repetition_penalty != 1.0;
         let seen = if penalised { prompt.into_iter().collect() } else { HashSet::new() };
-        Self { settings, processor, seen }
+        Self { settings, processor, draws: 0, seen }
     }
 
     /// Draws a token; `logits[i]` is token `i`'s. Minus infinity excludes a token.
@@ -150,8 +153,13 @@ impl Sampler {
         keep_top_k(&mut candidates, self.settings.top_k);
         keep_top_p(&mut candidates, self.settings.top_p);
         candidates.retain(|c| c.weight >= self.settings.min_p);
-        let scaled = candidates.iter().map(|c| (c.logit - best) / self.settings.temperature);
-        let drawn = Tensor::from_iter(scaled, &Device::Cpu).and_then(|left| self.processor.sample(&left));
+        self.draws += 1;
+        let stream = mix(self.settings.seed ^ mix(self.draws));
+        let noisy = candidates
+            .iter()
+            .map(|c| f64::from((c.logit - best) / self.settings.temperature) + gumbel(stream, c.token))
+            .map(|logit| logit as f32);
+        let drawn = Tensor::from_iter(noisy, &Device::Cpu).and_then(|left| self.processor.sample(&left));
         let failed = |reason: String| SampleError::Draw { candidates: candidates.len(), reason };
         let index = drawn.map_err(|error| failed(error.to_string()))?;
         candidates.get(index as usize).map(|c| c.token).ok_or_else(|| failed(format!("it gave {index}")))
@@ -229,6 +237,20 @@ fn reaches(candidates: &[Candidate], target: f64) -> Option<usize> {
         sum += f64::from(c.weight);
         sum >= target
     })
+}
+
+/// Noise of Gumbel's distribution: `-ln(-ln u)` with `u` uniform in 0..1, from the upper 52 bits and never 0 or 1.
+fn gumbel(stream: u64, token: u32) -> f64 {
+    let u = ((mix(stream ^ u64::from(token)) >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+    -(-u.ln()).ln()
+}
+
+/// The output function of SplitMix64 (Steele, Lea, Flood 2014) on its next state.
+fn mix(state: u64) -> u64 {
+    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -47,6 +47,10 @@ pub struct Template {
     /// After an answer; its first token is what a model learns to end an answer with.
     #[serde(default)]
     pub assistant_close: String,
+    /// In alignment a caption follows the picture and its `slot_close` at once, without `user_close` and `assistant_open`:
+    /// there is no question.
+    #[serde(default)]
+    pub bare_captions: bool,
     /// Special tokens that end an answer; those that the vocabulary lacks are ignored.
     #[serde(default)]
     pub stop_tokens: Vec<String>,
@@ -92,6 +96,7 @@ impl Template {
             user_close: "end of question:".into(),
             assistant_open: String::new(),
             assistant_close: "<|endoftext|>".into(),
+            bare_captions: true,
             stop_tokens: vec!["<|endoftext|>".into()],
             stop_strings: Vec::new(),
         }
@@ -111,6 +116,7 @@ impl Template {
             user_close: "<|im_end|>\n".into(),
             assistant_open: "<|im_start|>assistant\n".into(),
             assistant_close: "<|im_end|>\n".into(),
+            bare_captions: false,
             stop_tokens: vec!["<|im_end|>".into(), "<|endoftext|>".into()],
             stop_strings: Vec::new(),
         }
@@ -120,6 +126,15 @@ impl Template {
     #[must_use]
     pub fn smollm2() -> Self {
         Self { name: "smollm2".into(), default_system: Some(SMOLLM2_SYSTEM.into()), ..Self::chatml() }
+    }
+
+    /// The template by which a picture and its caption are rendered in alignment.
+    #[must_use]
+    pub fn for_captions(&self) -> Self {
+        if !self.bare_captions {
+            return self.clone();
+        }
+        Self { user_close: String::new(), assistant_open: String::new(), ..self.clone() }
     }
 }
 

@@ -59,6 +59,24 @@ impl Config {
         }
     }
 
+    /// The same network with only the first `rows` rows of embedding table and head, all of them when `None`.
+    ///
+    /// # Errors
+    /// When there are fewer rows, or none would be left.
+    pub fn cut(&self, rows: Option<usize>) -> Result<Self> {
+        let (has, rows) = (self.vocab_size(), rows.unwrap_or(self.vocab_size()));
+        if rows == 0 || rows > has {
+            return Err(Error::Options {
+                option: format!("vocab_rows {rows}"),
+                reason: format!("the model has {has} rows, and they can only be cut"),
+            });
+        }
+        Ok(match self.clone() {
+            Self::Phi(config) => Self::Phi(phi::Config { vocab_size: rows, ..config }),
+            Self::Llama(config) => Self::Llama(llama::Config { vocab_size: rows, ..config }),
+        })
+    }
+
     /// Refuses numbers that no network can have; `path` is for messages.
     ///
     /// # Errors

@@ -173,6 +173,15 @@ pub trait Decoder: Send {
     /// When shapes disagree.
     fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> Result<Tensor>;
 
+    /// Minus the logarithm of the probability that each target has behind its hidden row: `hidden` is `[n, width]`,
+    /// `targets` u32 `[n]`, the result `[n]` in f32. Its mean is PyTorch's `cross_entropy`, so rows without a target have
+    /// to be left out before. Differentiable as [`forward_padded`](Decoder::forward_padded); on the CPU the logits of all
+    /// rows never exist at once.
+    ///
+    /// # Errors
+    /// When shapes disagree, there is no row, or a target is outside the vocabulary.
+    fn losses(&self, hidden: &Tensor, targets: &Tensor) -> Result<Tensor>;
+
     /// Hidden states `[.., width]` to logits `[.., vocab]` in f32.
     ///
     /// # Errors

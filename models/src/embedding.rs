@@ -17,13 +17,6 @@ impl Embedding {
         Self { table, output }
     }
 
-    fn rows(&self) -> Result<usize> {
-        match &self.table {
-            Weight::Dense(table) => table.dim(0),
-            Weight::Quantized(blocks) => Ok(blocks.shape().dims2()?.0),
-        }
-    }
-
     /// The head that shares this table.
     pub(crate) fn as_head(&self, mode: Mode) -> Linear {
         Linear::new(self.table.clone(), None, mode)
@@ -31,16 +24,13 @@ impl Embedding {
 
     /// Ids (u32, any shape) to vectors; checked here because a GPU would read out of bounds without a word.
     pub(crate) fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        let rows = self.rows()?;
+        let (rows, _) = self.table.dims()?;
         let flat = ids.flatten_all()?.to_dtype(DType::U32)?;
         let on_host = flat.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
         if let Some(id) = on_host.iter().find(|id| **id as usize >= rows) {
             bail!("embed: id {id} is outside the vocabulary of {rows}");
         }
-        let vectors = match &self.table {
-            Weight::Dense(table) => table.index_select(&flat.to_device(table.device())?, 0)?,
-            Weight::Quantized(blocks) => blocks.embedding(&flat)?,
-        };
+        let vectors = self.table.select(&flat)?;
         let mut shape = ids.dims().to_vec();
         shape.push(vectors.dim(1)?);
         vectors.to_dtype(self.output)?.reshape(shape)

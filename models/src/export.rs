@@ -7,8 +7,9 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value as Json, json};
 
 use crate::config::Config;
+use crate::nf4::Nf4Matrix;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
-use crate::weights::{SafetensorsWriter, Stored, TensorSource};
+use crate::weights::{Entry, SafetensorsWriter, Stored, TensorSource, nf4_entries, nf4_parts};
 use crate::{Error, Result};
 
 /// Files that a tokenizer may consist of.
@@ -24,6 +25,9 @@ const TOKENIZER_FILES: [&str; 9] = [
     "chat_template.jinja",
 ];
 
+/// The field of `config.json` that says how weights are quantised.
+const QUANTIZATION: &str = "quantization_config";
+
 /// Writes `source`, a checkpoint of `config` (the whole `config.json`), as `config.json` and `model.safetensors` in
 /// `dtype` into `folder`, keeping only the first `vocab_rows` rows of embedding table and head. Quantised tensors are
 /// dequantised. One tensor at a time is in memory.
@@ -37,47 +41,117 @@ pub fn export_folder(
     dtype: DType,
     folder: &Path,
 ) -> Result<()> {
-    let parsed = Config::from_json(config, source.path())?;
-    let rows = vocab_rows.unwrap_or(parsed.vocab_size());
-    if rows == 0 || rows > parsed.vocab_size() {
-        return Err(Error::Options {
-            option: format!("vocab_rows {rows}"),
-            reason: format!("the model has {} rows, and they can only be cut", parsed.vocab_size()),
-        });
-    }
-    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    let shapes = checkpoint_shapes(&parsed);
-    let kept = |name: &str, shape: &[usize]| {
-        let mut shape = shape.to_vec();
-        if has_vocabulary_rows(name) {
-            shape[0] = rows;
-        }
-        shape
-    };
-    let entries = shapes.iter().map(|(name, shape)| (name.clone(), dtype, kept(name, shape))).collect();
-    let mut writer = SafetensorsWriter::create(&folder.join("model.safetensors"), entries)?;
-    for (name, shape) in &shapes {
-        let tensor = read(source, name, shape)?;
-        let tensor = tensor.narrow(0, 0, kept(name, shape)[0]).map_err(Error::compute(name))?;
-        writer.write(&tensor)?;
+    let parts = cut(source, config, vocab_rows)?;
+    let entries = parts.iter().map(|part| (part.name.clone(), dtype, part.kept.clone())).collect();
+    let mut writer = create(folder, dtype, entries)?;
+    for part in &parts {
+        writer.write(&part.dense(source.read(&part.name, &Device::Cpu)?)?)?;
     }
     writer.finish()?;
-    let mut config = config.clone();
-    config["vocab_size"] = json!(rows);
+    let mut config = cut_config(config, &parts);
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove(QUANTIZATION);
+    }
     write_config(folder, &config)
 }
 
-fn read(source: &dyn TensorSource, name: &str, expected: &[usize]) -> Result<Tensor> {
-    let path = || source.path().to_owned();
-    let got =
-        source.shape(name).ok_or_else(|| Error::MissingTensor { path: path(), tensor: name.to_owned() })?;
-    if got != expected {
-        return Err(Error::Shape { path: path(), tensor: name.to_owned(), expected: expected.to_vec(), got });
+/// As [`export_folder`], with the linears of the layers in NF4 as bitsandbytes stores it: what is loaded from `folder`
+/// need not be quantised again, and transformers loads it too. Matrices that are in NF4 already stay bit for bit; blocks
+/// are dequantised first.
+///
+/// # Errors
+/// As [`export_folder`].
+pub fn export_nf4(
+    source: &dyn TensorSource,
+    config: &Json,
+    vocab_rows: Option<usize>,
+    dtype: DType,
+    folder: &Path,
+) -> Result<()> {
+    let parts = cut(source, config, vocab_rows)?;
+    let entries = parts.iter().flat_map(|part| match part.linear() {
+        Some((rows, columns)) => nf4_entries(&part.name, rows, columns).to_vec(),
+        None => vec![(part.name.clone(), dtype, part.kept.clone())],
+    });
+    let mut writer = create(folder, dtype, entries.collect())?;
+    for part in &parts {
+        let stored = source.read(&part.name, &Device::Cpu)?;
+        if part.linear().is_none() {
+            writer.write(&part.dense(stored)?)?;
+            continue;
+        }
+        let matrix = match stored {
+            Stored::Nf4(matrix) => Ok(matrix),
+            other => other.into_dense().and_then(|dense| Nf4Matrix::quantize(&dense, &Device::Cpu)),
+        };
+        let tensors =
+            matrix.and_then(|matrix| nf4_parts(&matrix, dtype)).map_err(Error::compute(&part.name))?;
+        tensors.iter().try_for_each(|tensor| writer.write(tensor))?;
     }
-    match source.read(name, &Device::Cpu)? {
-        Stored::Dense(tensor) => Ok(tensor),
-        Stored::Quantized(blocks) => blocks.dequantize(&Device::Cpu).map_err(Error::compute(name)),
+    writer.finish()?;
+    let mut config = cut_config(config, &parts);
+    config[QUANTIZATION] = json!({
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": true,
+        "bnb_4bit_quant_storage": "uint8",
+        "bnb_4bit_compute_dtype": "bfloat16",
+    });
+    write_config(folder, &config)
+}
+
+/// A tensor of a checkpoint and what is kept of it.
+struct Part {
+    name: String,
+    kept: Vec<usize>,
+}
+
+impl Part {
+    /// Rows and columns of a linear in the layers.
+    fn linear(&self) -> Option<(usize, usize)> {
+        match *self.kept {
+            [rows, columns] if !has_vocabulary_rows(&self.name) => Some((rows, columns)),
+            _ => None,
+        }
     }
+
+    fn dense(&self, stored: Stored) -> Result<Tensor> {
+        let rows = self.kept.first().copied().unwrap_or(1);
+        stored.into_dense().and_then(|dense| dense.narrow(0, 0, rows)).map_err(Error::compute(&self.name))
+    }
+}
+
+/// The tensors of `source`, which has to be a checkpoint of `config`, cut to `vocab_rows`.
+fn cut(source: &dyn TensorSource, config: &Json, vocab_rows: Option<usize>) -> Result<Vec<Part>> {
+    let config = Config::from_json(config, source.path())?;
+    let kept = checkpoint_shapes(&config.cut(vocab_rows)?);
+    let all = checkpoint_shapes(&config).into_iter().zip(kept);
+    let checked = all.map(|((name, expected), (_, kept))| match source.shape(&name) {
+        Some(got) if got == expected => Ok(Part { name, kept }),
+        Some(got) => Err(Error::Shape { path: source.path().to_owned(), tensor: name, expected, got }),
+        None => Err(Error::MissingTensor { path: source.path().to_owned(), tensor: name }),
+    });
+    checked.collect()
+}
+
+fn cut_config(config: &Json, parts: &[Part]) -> Json {
+    let mut config = config.clone();
+    if let Some(table) = parts.iter().find(|part| has_vocabulary_rows(&part.name)) {
+        config["vocab_size"] = json!(table.kept[0]);
+    }
+    config
+}
+
+fn create(folder: &Path, dtype: DType, entries: Vec<Entry>) -> Result<SafetensorsWriter> {
+    let path = folder.join("model.safetensors");
+    if !dtype.is_float() {
+        let (tensor, expected) = ("weights".to_owned(), "f32, f16 or bf16");
+        return Err(Error::NumberType { path, tensor, expected, got: format!("{dtype:?}") });
+    }
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    SafetensorsWriter::create(&path, entries)
 }
 
 /// Writes `config.json`.
@@ -85,9 +159,15 @@ fn read(source: &dyn TensorSource, name: &str, expected: &[usize]) -> Result<Ten
 /// # Errors
 /// When it cannot be written.
 pub fn write_config(folder: &Path, config: &Json) -> Result<()> {
-    let path = folder.join("config.json");
-    let text = serde_json::to_string_pretty(config).map_err(Error::json(&path))?;
-    fs::write(&path, text + "\n").map_err(Error::io("write", &path))
+    write_json(&folder.join("config.json"), config)
+}
+
+/// Writes a JSON file in one step.
+pub(crate) fn write_json(path: &Path, json: &Json) -> Result<()> {
+    let text = serde_json::to_string_pretty(json).map_err(Error::json(path))?;
+    let partial = path.with_extension("json.partial");
+    fs::write(&partial, text + "\n").map_err(Error::io("write", &partial))?;
+    fs::rename(&partial, path).map_err(Error::io("rename", &partial))
 }
 
 /// Copies the files of the tokenizer in one folder into another; returns how many there were.

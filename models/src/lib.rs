@@ -4,26 +4,39 @@
 //! [`load_decoder`] turns a GGUF file or a Hugging Face folder into a [`Decoder`](decoder::Decoder) and its
 //! [`Tokenizer`](tokenizer::Tokenizer); [`synthetic`] writes folders of random weights in any configuration's shapes.
 
+pub mod adapter;
 mod block_product;
 pub mod config;
 pub mod decoder;
+mod dropout;
 mod embedding;
 mod error;
 pub mod export;
+mod frozen;
+mod grad;
 pub mod linear;
 pub mod llama;
 pub mod load;
+pub mod lora;
+pub mod merge;
+pub mod nf4;
 pub mod ops;
+pub mod params;
 mod pass;
+mod peft;
 pub mod phi;
 pub mod projector;
+mod random;
 pub mod rotary;
 pub mod shapes;
 pub mod synthetic;
 pub mod tokenizer;
+mod values;
 pub mod vision;
 pub mod weights;
 
+pub use adapter::Adapter;
 pub use error::{Error, Result};
-pub use load::{LoadOptions, Loaded, ModelInfo, load_decoder};
+pub use load::{Checkpoint, LoadOptions, Loaded, ModelInfo, load_decoder, open_checkpoint};
+pub use lora::LoraConfig;
 pub use ops::Mode;

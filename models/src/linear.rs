@@ -3,27 +3,46 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::block_product::BlockProduct;
+use crate::frozen::FrozenProduct;
+use crate::grad;
+use crate::lora::Lora;
+use crate::nf4::Nf4Matrix;
 use crate::ops::Mode;
 
 /// A matrix `[outputs, inputs]`.
 #[derive(Debug, Clone)]
 pub enum Weight {
-    /// Plain numbers.
+    /// Plain numbers: trained where they are variables or computed from some, else frozen.
     Dense(Tensor),
-    /// Blocks, multiplied as they are.
+    /// Blocks, multiplied as they are; frozen.
     Quantized(Arc<QTensor>),
+    /// NF4, dense only for the moment of a product; frozen.
+    Nf4(Arc<Nf4Matrix>),
 }
 
 impl Weight {
+    /// Outputs and inputs.
+    ///
+    /// # Errors
+    /// When it is no matrix.
+    pub fn dims(&self) -> Result<(usize, usize)> {
+        match self {
+            Self::Dense(tensor) => tensor.dims2(),
+            Self::Quantized(blocks) => blocks.shape().dims2(),
+            Self::Nf4(matrix) => Ok(matrix.dims()),
+        }
+    }
+
     /// Numbers in it.
     #[must_use]
     pub fn elements(&self) -> usize {
         match self {
             Self::Dense(tensor) => tensor.elem_count(),
             Self::Quantized(blocks) => blocks.shape().elem_count(),
+            Self::Nf4(matrix) => matrix.dims().0 * matrix.dims().1,
         }
     }
 
@@ -33,15 +52,36 @@ impl Weight {
         match self {
             Self::Dense(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
             Self::Quantized(blocks) => blocks.storage_size_in_bytes(),
+            Self::Nf4(matrix) => matrix.bytes(),
+        }
+    }
+
+    /// The rows `ids` (u32, `[n]`) as plain numbers, `[n, inputs]`.
+    pub(crate) fn select(&self, ids: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Dense(tensor) => tensor.index_select(&ids.to_device(tensor.device())?, 0),
+            Self::Quantized(blocks) => blocks.embedding(ids),
+            Self::Nf4(_) => bail!("rows of a matrix in NF4, which only linears are multiplied in"),
+        }
+    }
+
+    /// `len` rows from `start` on in f32, `[len, inputs]`; no gradient goes back through them.
+    pub(crate) fn panel(&self, start: usize, len: usize) -> Result<Tensor> {
+        match self {
+            Self::Dense(tensor) => tensor.detach().narrow(0, start, len)?.to_dtype(DType::F32),
+            Self::Quantized(_) | Self::Nf4(_) => {
+                self.select(&Tensor::arange(start as u32, (start + len) as u32, &Device::Cpu)?)
+            }
         }
     }
 }
 
-/// `x · Wᵀ + b`.
+/// `x · Wᵀ + b`, and beside it a low-rank update where an adapter has one.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
     bias: Option<Tensor>,
+    lora: Option<Lora>,
     mode: Mode,
 }
 
@@ -49,7 +89,7 @@ impl Linear {
     /// `weight` is `[outputs, inputs]`, `bias` `[outputs]`.
     #[must_use]
     pub fn new(weight: Weight, bias: Option<Tensor>, mode: Mode) -> Self {
-        Self { weight, bias, mode }
+        Self { weight, bias, lora: None, mode }
     }
 
     /// Rows `[n, inputs]` to `[n, outputs]` in the rows' type.
@@ -57,22 +97,34 @@ impl Linear {
     /// # Errors
     /// When widths disagree.
     pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        let product = match &self.weight {
-            Weight::Dense(weight) => {
-                let rows_dtype = rows.dtype();
-                rows.to_dtype(weight.dtype())?.matmul(&weight.t()?)?.to_dtype(rows_dtype)?
-            }
-            Weight::Quantized(blocks) => self.multiply_blocks(rows, blocks)?,
+        let product = self.product(rows)?.to_dtype(rows.dtype())?;
+        let y = match (&self.bias, self.mode) {
+            (None, _) => product,
+            (Some(bias), Mode::Inference) => product.broadcast_add(bias)?,
+            (Some(bias), Mode::Training) => grad::add_bias(&product, bias)?,
         };
-        match &self.bias {
-            Some(bias) => product.broadcast_add(bias),
-            None => Ok(product),
+        match &self.lora {
+            Some(lora) => y + lora.forward(rows)?,
+            None => Ok(y),
         }
+    }
+
+    pub(crate) fn weight(&self) -> &Weight {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
     }
 
     /// The same matrix with `bias` (`[outputs]`).
     pub(crate) fn with_bias(self, bias: Tensor) -> Self {
         Self { bias: Some(bias), ..self }
+    }
+
+    /// The same matrix with the update of an adapter.
+    pub(crate) fn with_lora(self, lora: Option<Lora>) -> Self {
+        Self { lora, ..self }
     }
 
     /// As [`forward`](Self::forward) for any number of leading dimensions, in f32: what a head does.
@@ -87,39 +139,24 @@ impl Linear {
         flat.reshape(shape)
     }
 
-    fn multiply_blocks(&self, rows: &Tensor, blocks: &Arc<QTensor>) -> Result<Tensor> {
-        let input = rows.to_dtype(DType::F32)?.contiguous()?;
-        let product = match self.mode {
-            Mode::Inference => input.apply_op1_no_bwd(&BlockProduct(blocks)),
-            Mode::Training => input.apply_op1(FrozenBlocks(Arc::clone(blocks))),
-        };
-        product?.to_dtype(rows.dtype())
-    }
-}
-
-/// A product with quantised weights that lets the gradient through to its input. The weights themselves are frozen:
-/// `∂L/∂x = ∂L/∂y · W`, with `W` dequantised for this one product only.
-struct FrozenBlocks(Arc<QTensor>);
-
-impl CustomOp1 for FrozenBlocks {
-    fn name(&self) -> &'static str {
-        "frozen-quantized-matmul"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        BlockProduct(&self.0).cpu_fwd(storage, layout)
-    }
-
-    fn cuda_fwd(
-        &self,
-        storage: &candle_core::CudaStorage,
-        layout: &Layout,
-    ) -> Result<(candle_core::CudaStorage, Shape)> {
-        self.0.cuda_fwd(storage, layout)
-    }
-
-    fn bwd(&self, _input: &Tensor, _output: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let weight = self.0.dequantize(gradient.device())?;
-        gradient.matmul(&weight).map(Some)
+    fn product(&self, rows: &Tensor) -> Result<Tensor> {
+        let frozen = || FrozenProduct::new(self.weight.clone());
+        match &self.weight {
+            Weight::Dense(weight) => {
+                let rows = rows.to_dtype(weight.dtype())?;
+                match self.mode {
+                    Mode::Training if !weight.track_op() => rows.apply_op1(frozen()),
+                    _ => rows.matmul(&weight.t()?),
+                }
+            }
+            Weight::Quantized(blocks) => {
+                let rows = rows.to_dtype(DType::F32)?.contiguous()?;
+                match self.mode {
+                    Mode::Inference => rows.apply_op1_no_bwd(&BlockProduct(blocks)),
+                    Mode::Training => rows.apply_op1(frozen()),
+                }
+            }
+            Weight::Nf4(_) => rows.apply_op1(frozen()),
+        }
     }
 }

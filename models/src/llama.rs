@@ -2,15 +2,15 @@
 //! Follows `LlamaForCausalLM` of Hugging Face transformers.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::ops::silu;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::decoder::{Decoder, DecoderShape, Span};
 use crate::embedding::Embedding;
 use crate::error::Error;
+use crate::grad;
 use crate::linear::Linear;
-use crate::ops::{Mode, RmsNorm};
+use crate::ops::{Mode, RmsNorm, swiglu};
 use crate::pass::{HeadShape, Pass};
 use crate::rotary::{RopeParameters, Rotary, Scaling};
 use crate::weights::Weights;
@@ -123,11 +123,8 @@ impl Attention {
     }
 
     fn forward(&self, x: &Tensor, layer: usize, pass: &Pass<'_, '_>) -> candle_core::Result<Tensor> {
-        let (n, HeadShape { heads, kv_heads, dim }) = (x.dim(0)?, self.shape);
-        let q = pass.rotate(&self.q_proj.forward(x)?.reshape((n, heads, dim))?)?;
-        let k = pass.rotate(&self.k_proj.forward(x)?.reshape((n, kv_heads, dim))?)?;
-        let v = self.v_proj.forward(x)?.reshape((n, kv_heads, dim))?;
-        self.o_proj.forward(&pass.attend(layer, &q, &k, &v)?)
+        let (q, k, v) = (self.q_proj.forward(x)?, self.k_proj.forward(x)?, self.v_proj.forward(x)?);
+        self.o_proj.forward(&pass.attend(layer, &q, &k, &v, self.shape)?)
     }
 }
 
@@ -136,6 +133,7 @@ struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+    mode: Mode,
 }
 
 impl Mlp {
@@ -145,12 +143,13 @@ impl Mlp {
             gate_proj: weights.pp("gate_proj").linear(width, inner, bias)?,
             up_proj: weights.pp("up_proj").linear(width, inner, bias)?,
             down_proj: weights.pp("down_proj").linear(inner, width, bias)?,
+            mode: weights.mode(),
         })
     }
 
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let gated = (silu(&self.gate_proj.forward(x)?)? * self.up_proj.forward(x)?)?;
-        self.down_proj.forward(&gated)
+        let (gate, up) = (self.gate_proj.forward(x)?, self.up_proj.forward(x)?);
+        self.down_proj.forward(&swiglu(&gate, &up, self.mode)?)
     }
 }
 
@@ -268,6 +267,10 @@ impl Decoder for Llama {
         let (b, t, width) = embeds.dims3()?;
         let pass = Pass::over_batch((b, t), mask, &self.rotary, self.dtype, &self.device, self.mode)?;
         self.hidden(&embeds.reshape((b * t, width))?, &pass)?.reshape((b, t, width))
+    }
+
+    fn losses(&self, hidden: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+        grad::cross_entropy(&self.lm_head, hidden, targets)
     }
 
     fn logits(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {

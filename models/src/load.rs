@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde_json::Value as Json;
 
+use crate::adapter::Adapter;
 use crate::config::Config;
 use crate::decoder::Decoder;
 use crate::llama::Llama;
@@ -29,13 +30,16 @@ pub struct LoadOptions {
     pub mode: Mode,
     /// Keeps only so many rows of embedding table and head (50,295 of phi-2's 51,200, for instance).
     pub vocab_rows: Option<usize>,
+    /// An adapter to run beside the weights: one that was [loaded](Adapter::load), or one that is being trained.
+    pub adapter: Option<Arc<Adapter>>,
 }
 
 impl LoadOptions {
     /// Inference on `device` with its usual types.
     #[must_use]
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, quantize: None, mode: Mode::Inference, vocab_rows: None }
+        let mode = Mode::Inference;
+        Self { device, dtype: None, quantize: None, mode, vocab_rows: None, adapter: None }
     }
 
     fn types(&self) -> Result<(DType, DType)> {
@@ -122,15 +126,13 @@ fn locate(path: &Path) -> Result<Found> {
 /// Builds the network of `config` from `weights` with `vocab_rows` rows, all of them when `None`.
 ///
 /// # Errors
-/// When a tensor is missing or of another shape, or there are fewer rows than asked for.
+/// When a tensor is missing or of another shape, there are fewer rows than asked for, or the adapter is for another
+/// network.
 pub fn build(config: &Config, weights: &Weights, vocab_rows: Option<usize>) -> Result<Box<dyn Decoder>> {
     config.check(weights.path())?;
-    let rows = vocab_rows.unwrap_or(config.vocab_size());
-    if rows == 0 || rows > config.vocab_size() {
-        return Err(Error::Options {
-            option: format!("vocab_rows {rows}"),
-            reason: format!("the model has {} rows, and they can only be cut", config.vocab_size()),
-        });
+    let rows = config.cut(vocab_rows)?.vocab_size();
+    if let Some(adapter) = weights.adapter() {
+        adapter.check(config, weights.path())?;
     }
     Ok(match config {
         Config::Phi(config) => Box::new(Phi::new(config, weights, rows)?),
@@ -141,7 +143,43 @@ pub fn build(config: &Config, weights: &Weights, vocab_rows: Option<usize>) -> R
 fn weights_of(source: Arc<dyn TensorSource>, options: &LoadOptions) -> Result<Weights> {
     let (dtype, activations) = options.types()?;
     let (device, quantize, mode) = (options.device.clone(), options.quantize, options.mode);
-    Ok(Weights::new(source, WeightOptions { device, dtype, activations, quantize, mode }))
+    let weights = Weights::new(source, WeightOptions { device, dtype, activations, quantize, mode });
+    Ok(weights.with_adapter(options.adapter.clone()))
+}
+
+/// A model's weights and configuration, not loaded yet: what exporting, merging and new adapters begin with.
+pub struct Checkpoint {
+    /// The weights.
+    pub source: Arc<dyn TensorSource>,
+    /// The network that they are for.
+    pub config: Config,
+    /// The whole of its Hugging Face `config.json`.
+    pub json: Json,
+}
+
+/// Opens what [`load_decoder`] would load.
+///
+/// # Errors
+/// When the path holds no model or its files are damaged.
+pub fn open_checkpoint(path: &Path) -> Result<Checkpoint> {
+    match locate(path)? {
+        Found::Gguf(file) => {
+            let source = Arc::new(GgufFile::open(&file)?);
+            let config = Config::from_gguf(&source)?;
+            Ok(Checkpoint { source, json: config.to_json(), config })
+        }
+        Found::Folder(folder) => {
+            let (config, json) = read_config(&folder)?;
+            Ok(Checkpoint { source: Arc::new(SafetensorsFolder::open(&folder)?), config, json })
+        }
+    }
+}
+
+fn read_config(folder: &Path) -> Result<(Config, Json)> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let json: Json = serde_json::from_str(&text).map_err(Error::json(&path))?;
+    Ok((Config::from_json(&json, &path)?, json))
 }
 
 fn load_gguf(path: &Path, options: &LoadOptions) -> Result<Loaded> {
@@ -167,10 +205,7 @@ fn load_gguf(path: &Path, options: &LoadOptions) -> Result<Loaded> {
 }
 
 fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Loaded> {
-    let path = folder.join("config.json");
-    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    let json: Json = serde_json::from_str(&text).map_err(Error::json(&path))?;
-    let config = Config::from_json(&json, &path)?;
+    let (config, json) = read_config(folder)?;
     let weights = weights_of(Arc::new(SafetensorsFolder::open(folder)?), options)?;
     let decoder = build(&config, &weights, options.vocab_rows)?;
     let info = ModelInfo {

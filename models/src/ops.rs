@@ -3,11 +3,13 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops;
 
+use crate::grad;
+
 /// Query rows that attention looks at in one piece; bounds the scores' memory and skips keys that no row of it may see.
 const QUERY_ROWS: usize = 128;
 
 /// Score of a key that may not be seen. Finite: a row that may see nothing gives an average instead of not-a-number.
-const HIDDEN: f32 = -1e30;
+pub(crate) const HIDDEN: f32 = -1e30;
 
 /// What a network was loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +38,7 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
             Mode::Inference => ops::layer_norm(&x.contiguous()?, &self.weight, &self.bias, self.epsilon),
-            Mode::Training => ops::layer_norm_slow(x, &self.weight, &self.bias, self.epsilon),
+            Mode::Training => grad::layer_norm(x, &self.weight, &self.bias, self.epsilon),
         }
     }
 }
@@ -57,8 +59,24 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
             Mode::Inference => ops::rms_norm(&x.contiguous()?, &self.weight, self.epsilon),
-            Mode::Training => ops::rms_norm_slow(x, &self.weight, self.epsilon),
+            Mode::Training => grad::rms_norm(x, &self.weight, self.epsilon),
         }
+    }
+}
+
+/// `gelu_new`, the tanh form of GELU.
+pub(crate) fn gelu(x: &Tensor, mode: Mode) -> Result<Tensor> {
+    match mode {
+        Mode::Inference => x.gelu(),
+        Mode::Training => grad::gelu(x),
+    }
+}
+
+/// `silu(gate) · up`.
+pub(crate) fn swiglu(gate: &Tensor, up: &Tensor, mode: Mode) -> Result<Tensor> {
+    match mode {
+        Mode::Inference => ops::silu(gate)? * up,
+        Mode::Training => grad::swiglu(gate, up),
     }
 }
 

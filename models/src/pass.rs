@@ -1,9 +1,12 @@
 //! One forward through a network: which rows stand where and what they see. Networks are written once, over flat rows
 //! `[n, width]`; whether these are spans of cached sequences or a padded batch is decided here.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::decoder::{SequenceCache, Span};
+use crate::grad::{self, Sequences};
 use crate::ops::{Mode, attend_cached, attend_padded, causal_only, padding_mask};
 use crate::rotary::{Rotary, Turns};
 
@@ -17,7 +20,13 @@ pub(crate) struct HeadShape {
 
 enum Rows<'a, 'c> {
     Spans(&'a [Span<'c>]),
-    Batch { b: usize, t: usize, hidden: Tensor },
+    Batch {
+        b: usize,
+        t: usize,
+        hidden: Tensor,
+    },
+    /// A batch where [`grad`] has kernels.
+    Training(Arc<Sequences>),
 }
 
 /// The positions of all rows and how they attend.
@@ -62,39 +71,58 @@ impl<'a, 'c> Pass<'a, 'c> {
         device: &Device,
         mode: Mode,
     ) -> Result<Self> {
-        let (hidden, positions): (_, Vec<u32>) = match mask {
-            None => (causal_only(t, device)?, (0..b).flat_map(|_| 0..t as u32).collect()),
-            Some(mask) => {
-                if mask.dims() != [b, t] {
-                    bail!("forward: mask of shape {:?} for a batch of {b} rows of {t}", mask.dims());
-                }
-                let mask = mask.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec2::<u32>()?;
-                (padding_mask(&mask, t, device)?, mask.iter().flat_map(|row| positions_of(row)).collect())
-            }
+        let mask = mask.map(|mask| read_mask(mask, b, t)).transpose()?;
+        let positions: Vec<u32> = match &mask {
+            None => (0..b).flat_map(|_| 0..t as u32).collect(),
+            Some(mask) => mask.iter().flat_map(|row| positions_of(row)).collect(),
         };
         let turns = rotary.turns(&positions, dtype, device)?;
-        Ok(Self { rows: Rows::Batch { b, t, hidden }, turns, mode })
+        let rows = if mode == Mode::Training && grad::runs_on(device, dtype) {
+            let sequences = mask.map_or_else(|| Sequences::new(b, t), |mask| Sequences::padded(&mask, t));
+            Rows::Training(Arc::new(sequences))
+        } else {
+            let hidden = match mask {
+                None => causal_only(t, device)?,
+                Some(mask) => padding_mask(&mask, t, device)?,
+            };
+            Rows::Batch { b, t, hidden }
+        };
+        Ok(Self { rows, turns, mode })
     }
 
-    /// Turns queries or keys `[n, heads, head_dim]` by their positions.
-    pub(crate) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        self.turns.apply(x, self.mode)
-    }
-
-    /// Attention of `layer`: `q` `[n, heads, head_dim]`, `k` and `v` `[n, kv_heads, head_dim]`, all rotated already;
-    /// returns `[n, heads * head_dim]`.
-    pub(crate) fn attend(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    /// Attention of `layer`: `q` `[n, heads * dim]`, `k` and `v` `[n, kv_heads * dim]`, as projected. Queries and keys are
+    /// turned by their positions first. Returns `[n, heads * dim]`.
+    pub(crate) fn attend(
+        &self,
+        layer: usize,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        shape: HeadShape,
+    ) -> Result<Tensor> {
         match &self.rows {
-            Rows::Spans(spans) => self.attend_spans(layer, spans, q, k, v),
+            Rows::Training(sequences) => grad::attention(q, k, v, &self.turns, sequences, shape),
+            Rows::Spans(spans) => {
+                let [q, k, v] = self.turned([q, k, v], shape)?;
+                self.attend_spans(layer, spans, &q, &k, &v)
+            }
             Rows::Batch { b, t, hidden } => {
-                let batch = |x: &Tensor| {
-                    let (_, heads, dim) = x.dims3()?;
-                    x.reshape((*b, *t, heads, dim))
-                };
-                let mixed = attend_padded(&batch(q)?, &batch(k)?, &batch(v)?, hidden, self.mode)?;
+                let [q, k, v] = self.turned([q, k, v], shape)?;
+                let batch = |x: &Tensor| x.reshape((*b, *t, x.dim(1)?, shape.dim));
+                let mixed = attend_padded(&batch(&q)?, &batch(&k)?, &batch(&v)?, hidden, self.mode)?;
                 mixed.flatten_to(1)
             }
         }
+    }
+
+    /// Queries, keys and values by heads, `[n, heads, dim]`, the first two turned by their positions.
+    fn turned(&self, [q, k, v]: [&Tensor; 3], shape: HeadShape) -> Result<[Tensor; 3]> {
+        let split = |x: &Tensor, heads| x.reshape((x.dim(0)?, heads, shape.dim));
+        Ok([
+            self.turns.apply(&split(q, shape.heads)?, self.mode)?,
+            self.turns.apply(&split(k, shape.kv_heads)?, self.mode)?,
+            split(v, shape.kv_heads)?,
+        ])
     }
 
     fn attend_spans(
@@ -122,6 +150,14 @@ impl<'a, 'c> Pass<'a, 'c> {
             _ => Tensor::cat(&mixed, 0),
         }
     }
+}
+
+/// A mask `[b, t]` row by row.
+fn read_mask(mask: &Tensor, b: usize, t: usize) -> Result<Vec<Vec<u32>>> {
+    if mask.dims() != [b, t] {
+        bail!("forward: mask of shape {:?} for a batch of {b} rows of {t}", mask.dims());
+    }
+    mask.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec2::<u32>()
 }
 
 fn append(cache: &SequenceCache, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::decoder::{Decoder, DecoderShape, Span};
 use crate::embedding::Embedding;
+use crate::grad;
 use crate::linear::Linear;
-use crate::ops::{LayerNorm, Mode};
+use crate::ops::{LayerNorm, Mode, gelu};
 use crate::pass::{HeadShape, Pass};
 use crate::rotary::{RopeParameters, Rotary, Scaling};
 use crate::weights::Weights;
@@ -143,15 +144,16 @@ impl Attention {
     }
 
     fn forward(&self, x: &Tensor, layer: usize, pass: &Pass<'_, '_>) -> candle_core::Result<Tensor> {
-        let (n, HeadShape { heads, kv_heads, dim }) = (x.dim(0)?, self.shape);
-        let mut q = self.q_proj.forward(x)?.reshape((n, heads, dim))?;
-        let mut k = self.k_proj.forward(x)?.reshape((n, kv_heads, dim))?;
-        let v = self.v_proj.forward(x)?.reshape((n, kv_heads, dim))?;
+        let (mut q, mut k, v) = (self.q_proj.forward(x)?, self.k_proj.forward(x)?, self.v_proj.forward(x)?);
         if let Some((q_layernorm, k_layernorm)) = &self.norms {
-            (q, k) = (q_layernorm.forward(&q)?, k_layernorm.forward(&k)?);
+            (q, k) = (self.normalise(&q, q_layernorm)?, self.normalise(&k, k_layernorm)?);
         }
-        let (q, k) = (pass.rotate(&q)?, pass.rotate(&k)?);
-        self.dense.forward(&pass.attend(layer, &q, &k, &v)?)
+        self.dense.forward(&pass.attend(layer, &q, &k, &v, self.shape)?)
+    }
+
+    /// Each head of `x` (`[n, heads * dim]`) on its own.
+    fn normalise(&self, x: &Tensor, norm: &LayerNorm) -> candle_core::Result<Tensor> {
+        norm.forward(&x.reshape(((), self.shape.dim))?)?.reshape(x.shape())
     }
 }
 
@@ -159,6 +161,7 @@ impl Attention {
 struct Mlp {
     fc1: Linear,
     fc2: Linear,
+    mode: Mode,
 }
 
 impl Mlp {
@@ -167,12 +170,13 @@ impl Mlp {
         Ok(Self {
             fc1: weights.pp("fc1").linear(width, inner, true)?,
             fc2: weights.pp("fc2").linear(inner, width, true)?,
+            mode: weights.mode(),
         })
     }
 
     /// `gelu_new`, the tanh form, is the only activation that the family has.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.fc2.forward(&self.fc1.forward(x)?.gelu()?)
+        self.fc2.forward(&gelu(&self.fc1.forward(x)?, self.mode)?)
     }
 }
 
@@ -292,6 +296,10 @@ impl Decoder for Phi {
         let (b, t, width) = embeds.dims3()?;
         let pass = Pass::over_batch((b, t), mask, &self.rotary, self.dtype, &self.device, self.mode)?;
         self.hidden(&embeds.reshape((b * t, width))?, &pass)?.reshape((b, t, width))
+    }
+
+    fn losses(&self, hidden: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
+        grad::cross_entropy(&self.lm_head, hidden, targets)
     }
 
     fn logits(&self, hidden: &Tensor) -> candle_core::Result<Tensor> {

@@ -14,7 +14,8 @@ use candle_nn::Linear;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::random::SplitMix64;
+use crate::{Error, Result, grad};
 
 const LAYER_NORM_EPS: f32 = 1e-5;
 
@@ -226,7 +227,7 @@ impl Projector {
     /// When width, element type or device differ from the weights'.
     pub fn forward(&self, features: &Tensor) -> candle_core::Result<Tensor> {
         let x = self.linear.forward(features)?;
-        let x = candle_nn::ops::layer_norm_slow(&x, &self.norm_weight, &self.norm_bias, LAYER_NORM_EPS)?;
+        let x = grad::layer_norm(&x, &self.norm_weight, &self.norm_bias, LAYER_NORM_EPS)?;
         let y = (&x + self.fc2.forward(&self.fc1.forward(&x)?.gelu_erf()?)?)?;
         match &self.scale {
             Some(scale) => y.broadcast_mul(scale),
@@ -242,25 +243,6 @@ impl Projector {
         let tensors = [w0, b0, norm.0, norm.1, w1, b1, w2, b2, self.scale.as_ref()];
         let names = NAMES.into_iter().chain([SCALE]);
         names.zip(tensors).filter_map(|(name, tensor)| Some((name, tensor?))).collect()
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough for initial weights, and the same numbers with every library version.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in −1..1.
-    fn symmetric(&mut self) -> f32 {
-        let unit = (self.bits() >> 40) as f32 / (1u64 << 24) as f32;
-        2.0 * unit - 1.0
     }
 }
 

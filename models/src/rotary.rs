@@ -115,6 +115,11 @@ pub struct Turns {
 }
 
 impl Turns {
+    /// Cosines and sines, `[n, rotated/2]` each.
+    pub(crate) fn tables(&self) -> [Tensor; 2] {
+        [self.cos.clone(), self.sin.clone()]
+    }
+
     /// Turns the heads of `x` (`[n, heads, head_dim]`), each row by its own position.
     ///
     /// # Errors

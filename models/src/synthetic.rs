@@ -45,6 +45,10 @@ pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -
     let shapes = checkpoint_shapes(config);
     match format {
         Format::Safetensors(dtype) => write_safetensors(folder, &shapes, dtype, seed)?,
+        Format::Gguf(Quantization::Nf4) => {
+            let reason = "GGUF has no such format".to_owned();
+            return Err(Error::Options { option: "gguf in nf4".into(), reason });
+        }
         Format::Gguf(quantization) => {
             let (architecture, metadata) = metadata(config);
             let entry = |(name, shape): &(String, Vec<usize>)| {
@@ -108,9 +112,9 @@ fn random(name: &str, shape: &[usize], seed: u64) -> candle_core::Result<Tensor>
 }
 
 fn blocks(name: &str, shape: &[usize], quantization: Quantization) -> GgmlDType {
-    let quantization = if has_vocabulary_rows(name) { quantization.for_head() } else { quantization };
-    match shape {
-        [_, columns] => quantization.blocks(*columns).unwrap_or(GgmlDType::F32),
+    let quantization = if has_vocabulary_rows(name) { quantization.for_head() } else { Some(quantization) };
+    match (shape, quantization) {
+        ([_, columns], Some(quantization)) => quantization.blocks(*columns).unwrap_or(GgmlDType::F32),
         _ => GgmlDType::F32,
     }
 }

@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
     ("jnana-server", &["jnana-api", "jnana-core", "jnana-models", "jnana-media", "jnana-plugin-host"]),
+    ("jnana-trainer", &["jnana-api", "jnana-core", "jnana-models", "jnana-media", "jnana-plugin-host"]),
     ("jnana-app", &["jnana-api"]),
     ("xtask", &[]),
 ];

@@ -137,6 +137,10 @@ impl Decoder for Probe {
         self.inner.forward_padded(embeds, mask)
     }
 
+    fn losses(&self, hidden: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        self.inner.losses(hidden, targets)
+    }
+
     fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         let logits = if self.counts { self.next_byte(hidden)? } else { self.inner.logits(hidden)? };
         if !self.control.wants_nan() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use jnana_core::prompt::{PartUse, build, training_example};
+use jnana_core::prompt::{PartUse, Target, TrainingExample, build, training_example};
 use jnana_core::request::{Embeddings, PromptPart};
 use jnana_core::{BuiltPrompt, PromptError, Template, Turn};
 use jnana_models::tokenizer::Tokenizer;
@@ -96,16 +96,68 @@ fn the_recipes_example_has_its_length_and_its_first_target() {
     let question = "a ".repeat(20);
     let answer = vec!["the"; 30].join(" ");
     assert_eq!(tokenizer.encode_text(question.trim()).unwrap().len(), 20);
-    let example =
-        training_example(&Template::recipe(), &tokenizer, None, &turn(true, "", &question), &answer).unwrap();
+    let turns = [turn(true, "", &question), Turn::assistant(answer)];
+    let example = training_example(&Template::recipe(), &tokenizer, None, &turns).unwrap();
     let positions = flat(&example.parts);
     assert_eq!(positions.len(), 107);
-    assert_eq!(example.first_target, 76);
-    assert_eq!(positions[example.first_target], EOQ[3], "the last token of the end-of-question marker");
+    assert_eq!(example.targets[0].position, 76);
+    assert_eq!(positions[76], EOQ[3], "the last token of the end-of-question marker");
     assert_eq!(example.targets.len(), 31);
-    assert_eq!(example.targets.last(), Some(&END_OF_TEXT));
-    // Each target is what stands one position further on.
-    assert_eq!(positions[example.first_target + 1..], example.targets[..30]);
+    assert_eq!(example.targets[30], Target { position: 106, token: END_OF_TEXT });
+    assert_targets_stand_next(&example);
+}
+
+/// Each target is what stands one position further on; behind the last position stands nothing.
+fn assert_targets_stand_next(example: &TrainingExample) {
+    let positions = flat(&example.parts);
+    for target in &example.targets[..example.targets.len() - 1] {
+        assert_eq!(positions[target.position + 1], target.token, "position {}", target.position);
+    }
+    assert_eq!(example.targets.last().unwrap().position, positions.len() - 1);
+}
+
+#[test]
+fn every_answer_of_a_conversation_is_learned_and_nothing_else() {
+    let tokenizer = tiny::load().tokenizer.unwrap();
+    let turns =
+        [turn(true, "", "What?"), Turn::assistant("A cat"), Turn::user("Where?"), Turn::assistant("Here")];
+    let example = training_example(&Template::chatml(), &tokenizer, None, &turns).unwrap();
+    assert_targets_stand_next(&example);
+    let learned: Vec<u32> = example.targets.iter().map(|target| target.token).collect();
+    assert_eq!(learned, tokenizer.encode_markup("A cat<|im_end|>Here<|im_end|>").unwrap());
+    // Up to the last answer it is what serving renders.
+    let served = build(&Template::chatml(), &tokenizer, None, &turns[..3], 512, 100).unwrap();
+    let (served, trained) = (flat(&served.parts), flat(&example.parts));
+    assert_eq!(trained, [served, tokenizer.encode_text("Here").unwrap()].concat());
+}
+
+#[test]
+fn a_caption_has_no_question_in_the_recipe() {
+    let tokenizer = tiny::load().tokenizer.unwrap();
+    let turns = [turn(true, "", ""), Turn::assistant("A cat")];
+    let rendered = |template: Template| {
+        let example = training_example(&template.for_captions(), &tokenizer, None, &turns).unwrap();
+        assert_targets_stand_next(&example);
+        assert_eq!(example.targets.len(), 6);
+        flat(&example.parts)[49..].to_vec()
+    };
+    let recipe = Template { assistant_close: "<|im_end|>".into(), ..Template::recipe() };
+    assert_eq!(rendered(recipe), tokenizer.encode_markup("caption image:A cat").unwrap());
+    let chatml = rendered(Template { user_open: String::new(), ..Template::chatml() });
+    let literal = "caption image:\n<|im_end|>\n<|im_start|>assistant\nA cat";
+    assert_eq!(chatml, tokenizer.encode_markup(literal).unwrap());
+}
+
+#[test]
+fn what_is_no_conversation_cannot_be_learned() {
+    let tokenizer = tiny::load().tokenizer.unwrap();
+    let learn = |turns: &[Turn]| training_example(&Template::chatml(), &tokenizer, None, turns).unwrap_err();
+    let (question, answer) = (Turn::user("What?"), Turn::assistant("A cat"));
+    for turns in [vec![], vec![question.clone()], vec![answer.clone(), answer.clone()]] {
+        assert!(matches!(learn(&turns), PromptError::NoAnswer));
+    }
+    let silent = [question, answer.clone(), Turn::user(" "), answer];
+    assert!(matches!(learn(&silent), PromptError::EmptyQuestion));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Brings a picture to the size an encoder takes.
 
+use serde::{Deserialize, Serialize};
+
 use super::Picture;
 use super::bicubic::{Window, resize};
 
 /// What [`Fit::Contain`] puts around a picture: the grey that normalises to about zero.
 const PADDING: u8 = 127;
 
-/// How a picture of another shape is brought to the wanted one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a picture of another shape is brought to the wanted one; in files `stretch`, `center-crop` or `contain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fit {
     /// Each side is scaled on its own; shapes are distorted, nothing is lost.
     Stretch,

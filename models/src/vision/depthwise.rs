@@ -7,6 +7,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, InplaceOp2, Layout, Result, 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::values::contiguous;
+
 /// TensorFlow's "SAME" padding along one axis: `ceil(size / stride)` outputs; of an odd padding the larger half comes
 /// after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +69,6 @@ pub(super) fn patches(x: &Tensor, kernel: usize, stride: usize) -> Result<Tensor
     x.contiguous()?.apply_op1_no_bwd(&Patches { kernel, stride })
 }
 
-/// The contiguous f32 values behind a storage and its layout.
-fn values<'a>(op: &'static str, storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("{op}: expected contiguous values, got strides {:?}", layout.stride()),
-    }
-}
-
 struct DepthwiseRelu6 {
     kernel: usize,
     stride: usize,
@@ -111,9 +105,9 @@ impl CustomOp3 for DepthwiseRelu6 {
         }
         let rows = SamePadding::new(height, kernel, stride);
         let columns = SamePadding::new(width, kernel, stride);
-        let x = values(self.name(), x, x_layout)?;
-        let weight = values(self.name(), weight, weight_layout)?;
-        let bias = values(self.name(), bias, bias_layout)?;
+        let x = contiguous(self.name(), x, x_layout)?;
+        let weight = contiguous(self.name(), weight, weight_layout)?;
+        let bias = contiguous(self.name(), bias, bias_layout)?;
 
         let mut out = vec![0f32; batch * rows.outputs * columns.outputs * channels];
         let out_row = (columns.outputs * channels).max(1);
@@ -209,7 +203,7 @@ impl InplaceOp2 for AddBias {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<()> {
-        let bias = values(self.name(), bias, bias_layout)?;
+        let bias = contiguous(self.name(), bias, bias_layout)?;
         if x_layout.dims().last() != Some(&bias.len()) || bias.is_empty() {
             bail!("{}: expected [.., {}], got {:?}", self.name(), bias.len(), x_layout.dims());
         }
@@ -268,7 +262,7 @@ impl CustomOp1 for Patches {
         if stride == 0 {
             bail!("{}: expected a stride above 0", self.name());
         }
-        let x = values(self.name(), x, layout)?;
+        let x = contiguous(self.name(), x, layout)?;
         let rows = SamePadding::new(height, kernel, stride);
         let columns = SamePadding::new(width, kernel, stride);
         let patch = kernel * kernel * channels;

@@ -58,6 +58,12 @@ pub enum FeatureMap {
 }
 
 impl FeatureMap {
+    /// The map with so many channels, if there is one.
+    #[must_use]
+    pub fn of_width(width: usize) -> Option<Self> {
+        [Self::Trunk, Self::Head].into_iter().find(|map| map.width() == width)
+    }
+
     /// Channels of the map.
     #[must_use]
     pub fn width(self) -> usize {

@@ -198,7 +198,7 @@ fn clip_tensors(folder: &Path, options: &VisionOptions) -> Result<HashMap<String
         let source = SafetensorsFolder::open(folder)?;
         let read = |name: String| match source.read(&name, &options.device)? {
             Stored::Dense(tensor) => Ok((name, tensor)),
-            Stored::Quantized(_) => Err(damaged(folder, format!("{name} is quantised"))),
+            Stored::Quantized(_) | Stored::Nf4(_) => Err(damaged(folder, format!("{name} is quantised"))),
         };
         return source.names().into_iter().filter(|name| wanted(name)).map(read).collect();
     }

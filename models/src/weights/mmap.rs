@@ -26,7 +26,7 @@ impl MappedFile {
         let file = File::open(path).map_err(Error::io("open", path))?;
         // SAFETY: the mapping is private and read-only. What remains is that another program truncates or rewrites the
         // file while it is mapped; weight files are written once under another name and then renamed, and nothing here
-        // keeps a slice beyond the load.
+        // keeps a slice beyond the load. The trainer's files of features only grow while they are mapped.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
         Ok(Self { map, path: path.to_owned() })
     }

@@ -1,5 +1,6 @@
 //! Named tensors from Hugging Face folders and GGUF files, in the type the network wants them.
 
+mod bitsandbytes;
 mod gguf;
 mod gguf_names;
 mod gguf_writer;
@@ -18,15 +19,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor};
 
+pub(crate) use self::bitsandbytes::{entries as nf4_entries, parts as nf4_parts};
 pub use self::gguf::GgufFile;
 pub use self::gguf_names::gguf_name;
 pub use self::gguf_writer::{GgufWriter, Meta};
 pub use self::mmap::MappedFile;
+pub(crate) use self::quantize::dequantize_rows;
 pub use self::quantize::{Quantization, quantize_rows};
 pub use self::safetensors::SafetensorsFolder;
 pub use self::source::{InMemory, Stored, TensorSource};
-pub use self::writer::SafetensorsWriter;
+pub use self::writer::{Entry, SafetensorsWriter};
 
+use crate::adapter::Adapter;
 use crate::embedding::Embedding;
 use crate::linear::{Linear, Weight};
 use crate::ops::{LayerNorm, Mode, RmsNorm};
@@ -41,7 +45,7 @@ pub struct WeightOptions {
     pub dtype: DType,
     /// Type of activations, and so of norms and biases.
     pub activations: DType,
-    /// Turns dense matrices into blocks.
+    /// Quantises dense matrices.
     pub quantize: Option<Quantization>,
     /// What they are for.
     pub mode: Mode,
@@ -58,6 +62,7 @@ struct Tally {
 pub struct Weights {
     source: Arc<dyn TensorSource>,
     options: Arc<WeightOptions>,
+    adapter: Option<Arc<Adapter>>,
     tally: Arc<Tally>,
     prefix: String,
 }
@@ -66,7 +71,20 @@ impl Weights {
     /// All tensors of `source`.
     #[must_use]
     pub fn new(source: Arc<dyn TensorSource>, options: WeightOptions) -> Self {
-        Self { source, options: Arc::new(options), tally: Arc::default(), prefix: String::new() }
+        let (options, tally) = (Arc::new(options), Arc::default());
+        Self { source, options, adapter: None, tally, prefix: String::new() }
+    }
+
+    /// The same with an adapter: linears that it is for get its update.
+    #[must_use]
+    pub fn with_adapter(self, adapter: Option<Arc<Adapter>>) -> Self {
+        Self { adapter, ..self }
+    }
+
+    /// The adapter.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_deref()
     }
 
     /// Tensors in memory, as they are, for `mode`.
@@ -148,12 +166,7 @@ impl Weights {
     /// When it is missing or not of `shape`.
     pub fn first_rows_of(&self, name: &str, shape: &[usize], keep: usize) -> Result<Tensor> {
         let dtype = self.options.activations;
-        let tensor = match self.checked(name, shape, &self.options.device)? {
-            Stored::Dense(tensor) => tensor.to_dtype(dtype),
-            Stored::Quantized(blocks) => {
-                blocks.dequantize(&self.options.device).and_then(|tensor| tensor.to_dtype(dtype))
-            }
-        };
+        let tensor = self.checked(name, shape)?.into_dense().and_then(|tensor| tensor.to_dtype(dtype));
         let kept =
             tensor.and_then(|tensor| first_rows(&tensor, keep)).map_err(Error::compute(self.full(name)))?;
         self.count(kept.elem_count(), kept.elem_count() * dtype.size_in_bytes());
@@ -192,7 +205,9 @@ impl Weights {
     pub fn linear(&self, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
         let weight = self.matrix("weight", (outputs, inputs), outputs, self.options.quantize)?;
         let bias = bias.then(|| self.tensor("bias", &[outputs])).transpose()?;
-        Ok(Linear::new(weight, bias, self.options.mode))
+        let (module, mode) = (self.prefix.trim_end_matches('.'), self.options.mode);
+        let lora = self.adapter.as_ref().and_then(|adapter| adapter.lora(module, mode));
+        Ok(Linear::new(weight, bias, mode).with_lora(lora))
     }
 
     /// A head over the first `keep` of `rows` words.
@@ -200,7 +215,7 @@ impl Weights {
     /// # Errors
     /// When a tensor is missing or of another shape.
     pub fn head(&self, inputs: usize, rows: usize, keep: usize, bias: bool) -> Result<Linear> {
-        let quantize = self.options.quantize.map(Quantization::for_head);
+        let quantize = self.options.quantize.and_then(Quantization::for_head);
         let weight = self.matrix("weight", (rows, inputs), keep, quantize)?;
         let bias = bias.then(|| self.first_rows_of("bias", &[rows], keep)).transpose()?;
         Ok(Linear::new(weight, bias, self.options.mode))
@@ -214,12 +229,12 @@ impl Weights {
     /// # Errors
     /// When it is missing or of another shape.
     pub fn embedding(&self, rows: usize, width: usize, keep: usize, tied: bool) -> Result<Embedding> {
-        let lookup_only = !tied && self.options.device.is_cpu() && self.options.mode == Mode::Inference;
+        let lookup_only = !tied && self.options.device.is_cpu();
         let table = if lookup_only {
-            let stored = self.checked("weight", &[rows, width], &self.options.device)?;
+            let stored = self.checked("weight", &[rows, width])?;
             self.keep_rows("weight", stored, keep)?
         } else {
-            let quantize = self.options.quantize.map(Quantization::for_head);
+            let quantize = self.options.quantize.and_then(Quantization::for_head);
             self.matrix("weight", (rows, width), keep, quantize)?
         };
         Ok(Embedding::new(table, self.options.activations))
@@ -232,17 +247,18 @@ impl Weights {
         keep: usize,
         quantize: Option<Quantization>,
     ) -> Result<Weight> {
-        let blocks = quantize.and_then(|quantization| quantization.blocks(columns));
-        let device = if blocks.is_some() { &Device::Cpu } else { &self.options.device };
-        let stored = match (self.checked(name, &[rows, columns], device)?, blocks) {
-            (Stored::Dense(tensor), Some(blocks)) => {
-                let quantized = quantize_rows(&tensor, blocks, &self.options.device);
-                Stored::Quantized(quantized.map_err(Error::compute(format!("quantise {}", self.full(name))))?)
+        let (device, dtype) = (&self.options.device, self.options.dtype);
+        let stored = match (self.checked(name, &[rows, columns])?, quantize) {
+            (Stored::Dense(tensor), Some(quantization)) => quantization
+                .store(tensor, device)
+                .map_err(Error::compute(format!("quantise {}", self.full(name))))?,
+            (stored, _) => stored,
+        };
+        let stored = match stored {
+            Stored::Dense(tensor) => {
+                Stored::Dense(tensor.to_dtype(dtype).map_err(Error::compute(self.full(name)))?)
             }
-            (Stored::Dense(tensor), None) => {
-                Stored::Dense(tensor.to_dtype(self.options.dtype).map_err(Error::compute(self.full(name)))?)
-            }
-            (quantized, _) => quantized,
+            quantized => quantized,
         };
         self.keep_rows(name, stored, keep)
     }
@@ -253,19 +269,24 @@ impl Weights {
             Stored::Quantized(blocks) => {
                 first_block_rows(blocks, keep).map(|kept| Weight::Quantized(Arc::new(kept)))
             }
+            Stored::Nf4(matrix) if matrix.dims().0 == keep => Ok(Weight::Nf4(Arc::new(matrix))),
+            Stored::Nf4(matrix) => {
+                let dense = matrix.to_dense(self.options.dtype);
+                dense.and_then(|dense| first_rows(&dense, keep)).map(Weight::Dense)
+            }
         };
         let weight = weight.map_err(Error::compute(self.full(name)))?;
         self.count(weight.elements(), weight.bytes());
         Ok(weight)
     }
 
-    fn checked(&self, name: &str, expected: &[usize], device: &Device) -> Result<Stored> {
+    fn checked(&self, name: &str, expected: &[usize]) -> Result<Stored> {
         let got = self.shape(name)?;
         if got != expected {
             let path = self.source.path().to_owned();
             return Err(Error::Shape { path, tensor: self.full(name), expected: expected.to_vec(), got });
         }
-        self.source.read(&self.full(name), device)
+        self.source.read(&self.full(name), &self.options.device)
     }
 
     fn full(&self, name: &str) -> String {

@@ -5,13 +5,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
-/// Rows that one task quantises.
+use super::source::Stored;
+use crate::nf4::Nf4Matrix;
+
+/// Rows that one task quantises or dequantises.
 const ROWS_PER_TASK: usize = 64;
 
-/// Block formats that dense weights can be turned into.
+/// Formats that dense weights can be turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantization {
     /// 4 bits, one scale for 32 numbers.
@@ -30,9 +33,11 @@ pub enum Quantization {
     Q5K,
     /// 6 bits in super-blocks of 256.
     Q6K,
+    /// 4 bits as QLoRA has them; embedding table and head stay dense.
+    Nf4,
 }
 
-const NAMES: [(&str, Quantization); 8] = [
+const NAMES: [(&str, Quantization); 9] = [
     ("q4_0", Quantization::Q4_0),
     ("q4_1", Quantization::Q4_1),
     ("q5_0", Quantization::Q5_0),
@@ -41,6 +46,7 @@ const NAMES: [(&str, Quantization); 8] = [
     ("q4_k", Quantization::Q4K),
     ("q5_k", Quantization::Q5K),
     ("q6_k", Quantization::Q6K),
+    ("nf4", Quantization::Nf4),
 ];
 
 impl fmt::Display for Quantization {
@@ -64,7 +70,7 @@ impl FromStr for Quantization {
 
 impl Quantization {
     /// The block format for rows of `columns` numbers: super-blocks give way to blocks of 32 of about the same size where
-    /// they do not fit, as in llama.cpp; `None` when no block fits.
+    /// they do not fit, as in llama.cpp; `None` when no block fits, and for NF4, which GGUF does not have.
     #[must_use]
     pub fn blocks(self, columns: usize) -> Option<GgmlDType> {
         let wanted = match self {
@@ -76,6 +82,7 @@ impl Quantization {
             Self::Q4K => GgmlDType::Q4K,
             Self::Q5K => GgmlDType::Q5K,
             Self::Q6K => GgmlDType::Q6K,
+            Self::Nf4 => return None,
         };
         let smaller = match self {
             Self::Q4K => GgmlDType::Q5_0,
@@ -86,12 +93,28 @@ impl Quantization {
         [wanted, smaller].into_iter().find(|blocks| columns.is_multiple_of(blocks.block_size()))
     }
 
-    /// The format for the head: 8 bits, since every sampled token depends on it.
+    /// The format for the head: 8 bits, since every sampled token depends on it; beside NF4 it stays dense, as bitsandbytes
+    /// leaves it.
     #[must_use]
-    pub fn for_head(self) -> Self {
+    pub fn for_head(self) -> Option<Self> {
         match self {
-            Self::Q6K => Self::Q6K,
-            _ => Self::Q8_0,
+            Self::Nf4 => None,
+            Self::Q6K => Some(Self::Q6K),
+            _ => Some(Self::Q8_0),
+        }
+    }
+
+    /// Quantises `weight` (`[rows, columns]`, any dense type) onto `device`; dense again where no block fits.
+    ///
+    /// # Errors
+    /// When `weight` has other than two dimensions.
+    pub(super) fn store(self, weight: Tensor, device: &Device) -> Result<Stored> {
+        match (self, self.blocks(weight.dims2()?.1)) {
+            (Self::Nf4, _) => Nf4Matrix::quantize(&weight, device).map(Stored::Nf4),
+            (_, Some(blocks)) => {
+                quantize_rows(&weight.to_device(&Device::Cpu)?, blocks, device).map(Stored::Quantized)
+            }
+            (_, None) => Ok(Stored::Dense(weight)),
         }
     }
 }
@@ -116,6 +139,27 @@ pub fn quantize_rows(weight: &Tensor, blocks: GgmlDType, device: &Device) -> Res
     QTensor::new(storage, (rows, columns))
 }
 
+/// Dequantises rows `start..start + len` of `blocks`, which is on the CPU, on all cores: f32 `[len, columns]`.
+pub(crate) fn dequantize_rows(blocks: &QTensor, start: usize, len: usize) -> Result<Tensor> {
+    let (rows, columns) = blocks.shape().dims2()?;
+    if start + len > rows {
+        bail!("dequantise rows {start}..{} of {rows}", start + len);
+    }
+    let data = blocks.data()?;
+    let row_bytes = columns / blocks.dtype().block_size() * blocks.dtype().type_size();
+    let mut numbers = vec![0f32; len * columns];
+    let tasks = numbers.par_chunks_mut((ROWS_PER_TASK * columns).max(1)).enumerate();
+    tasks.try_for_each(|(task, numbers)| {
+        let (first, rows) = (start + task * ROWS_PER_TASK, numbers.len() / columns);
+        let bytes = &data[first * row_bytes..(first + rows) * row_bytes];
+        let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, blocks.dtype())?;
+        let dense = QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?;
+        numbers.copy_from_slice(&dense.flatten_all()?.to_vec1()?);
+        Ok::<_, candle_core::Error>(())
+    })?;
+    Tensor::from_vec(numbers, (len, columns), &Device::Cpu)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +171,21 @@ mod tests {
             let whole = QTensor::quantize(&weight, blocks).unwrap();
             let parts = quantize_rows(&weight, blocks, &Device::Cpu).unwrap();
             assert_eq!(whole.data().unwrap(), parts.data().unwrap(), "{blocks:?}");
+        }
+    }
+
+    #[test]
+    fn rows_dequantise_as_the_whole_does() {
+        let weight = Tensor::randn(0f32, 1., (150, 256), &Device::Cpu).unwrap();
+        for blocks in [GgmlDType::Q4_0, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K] {
+            let quantized = QTensor::quantize(&weight, blocks).unwrap();
+            let whole = quantized.dequantize(&Device::Cpu).unwrap();
+            for (start, len) in [(0, 150), (3, 100), (149, 1)] {
+                let rows = dequantize_rows(&quantized, start, len).unwrap();
+                let want = whole.narrow(0, start, len).unwrap().to_vec2::<f32>().unwrap();
+                assert_eq!(rows.to_vec2::<f32>().unwrap(), want, "{blocks:?}");
+            }
+            assert!(dequantize_rows(&quantized, 100, 51).is_err());
         }
     }
 

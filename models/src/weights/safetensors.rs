@@ -1,13 +1,15 @@
-//! Hugging Face checkpoints: `model.safetensors`, or shards listed in `model.safetensors.index.json`.
+//! Hugging Face checkpoints: `model.safetensors`, or shards listed in `model.safetensors.index.json`; matrices may be in
+//! NF4 as bitsandbytes stores it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Metadata, SafeTensors};
+use safetensors::tensor::{Metadata, SafeTensors, TensorInfo};
 use serde::Deserialize;
 
+use super::bitsandbytes::State;
 use super::mmap::MappedFile;
 use super::source::{Stored, TensorSource};
 use crate::{Error, Result};
@@ -40,6 +42,7 @@ pub struct SafetensorsFolder {
     folder: PathBuf,
     shards: Vec<Shard>,
     by_name: HashMap<String, usize>,
+    nf4: HashMap<String, State>,
 }
 
 impl SafetensorsFolder {
@@ -84,7 +87,41 @@ impl SafetensorsFolder {
             by_name.extend(shard.metadata.tensors().into_keys().map(|name| (name, shards.len())));
             shards.push(shard);
         }
-        Ok(Self { folder: folder.to_owned(), shards, by_name })
+        let mut opened = Self { folder: folder.to_owned(), shards, by_name, nf4: HashMap::new() };
+        let mut nf4 = HashMap::new();
+        for name in opened.by_name.keys() {
+            if let Some(matrix) = State::owner(name) {
+                let (path, bytes, _) = opened.locate(name)?;
+                nf4.insert(matrix.to_owned(), State::parse(bytes, matrix, path)?);
+            }
+        }
+        opened.nf4 = nf4;
+        Ok(opened)
+    }
+
+    /// The file, the bytes and the description of a stored tensor.
+    fn locate(&self, name: &str) -> Result<(&Path, &[u8], &TensorInfo)> {
+        let missing = || Error::MissingTensor { path: self.folder.clone(), tensor: name.to_owned() };
+        let shard = &self.shards[*self.by_name.get(name).ok_or_else(missing)?];
+        let info = shard.metadata.info(name).ok_or_else(missing)?;
+        let path = shard.bytes.path();
+        let (start, end) = info.data_offsets;
+        let bytes = shard.bytes.get(shard.data_start + start..shard.data_start + end).ok_or_else(|| {
+            Error::Corrupt { path: path.to_owned(), reason: format!("{name} lies outside the file") }
+        })?;
+        Ok((path, bytes, info))
+    }
+
+    fn stored(&self, name: &str, device: &Device) -> Result<Tensor> {
+        let (path, bytes, info) = self.locate(name)?;
+        let dtype = DType::try_from(info.dtype).map_err(|_| Error::NumberType {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            expected: "f32, f16 or bf16",
+            got: format!("{:?}", info.dtype),
+        })?;
+        Tensor::from_raw_buffer(bytes, dtype, &info.shape, device)
+            .map_err(Error::compute(format!("read {name} of {}", path.display())))
     }
 }
 
@@ -94,33 +131,24 @@ impl TensorSource for SafetensorsFolder {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.by_name.keys().cloned().collect();
+        let is_part = |name: &&String| State::owner_of_part(name).is_some_and(|it| self.nf4.contains_key(it));
+        let mut names: Vec<_> = self.by_name.keys().filter(|name| !is_part(name)).cloned().collect();
         names.sort_unstable();
         names
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        if let Some(state) = self.nf4.get(name) {
+            return Some(state.shape().to_vec());
+        }
         let shard = &self.shards[*self.by_name.get(name)?];
         shard.metadata.info(name).map(|info| info.shape.clone())
     }
 
     fn read(&self, name: &str, device: &Device) -> Result<Stored> {
-        let missing = || Error::MissingTensor { path: self.folder.clone(), tensor: name.to_owned() };
-        let shard = &self.shards[*self.by_name.get(name).ok_or_else(missing)?];
-        let info = shard.metadata.info(name).ok_or_else(missing)?;
-        let path = shard.bytes.path();
-        let dtype = DType::try_from(info.dtype).map_err(|_| Error::NumberType {
-            path: path.to_owned(),
-            tensor: name.to_owned(),
-            expected: "f32, f16 or bf16",
-            got: format!("{:?}", info.dtype),
-        })?;
-        let (start, end) = info.data_offsets;
-        let bytes = shard.bytes.get(shard.data_start + start..shard.data_start + end).ok_or_else(|| {
-            Error::Corrupt { path: path.to_owned(), reason: format!("{name} lies outside the file") }
-        })?;
-        Tensor::from_raw_buffer(bytes, dtype, &info.shape, device)
-            .map(Stored::Dense)
-            .map_err(Error::compute(format!("read {name} of {}", path.display())))
+        match self.nf4.get(name) {
+            Some(state) => state.read(name, &self.folder, |part| self.stored(part, device)).map(Stored::Nf4),
+            None => self.stored(name, device).map(Stored::Dense),
+        }
     }
 }

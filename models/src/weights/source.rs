@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::QTensor;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+use crate::nf4::Nf4Matrix;
 use crate::{Error, Result};
 
 /// A tensor as it is stored.
@@ -15,6 +16,22 @@ pub enum Stored {
     Dense(Tensor),
     /// Blocks of quantised numbers.
     Quantized(QTensor),
+    /// A matrix in NF4.
+    Nf4(Nf4Matrix),
+}
+
+impl Stored {
+    /// Plain numbers where it is: in the file's own type, or in f32 if it was quantised.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn into_dense(self) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Dense(tensor) => Ok(tensor),
+            Self::Quantized(blocks) => blocks.dequantize(&blocks.device()),
+            Self::Nf4(matrix) => matrix.to_dense(DType::F32),
+        }
+    }
 }
 
 /// A container of named tensors.

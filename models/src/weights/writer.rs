@@ -58,6 +58,7 @@ impl SafetensorsWriter {
         let written = match dtype {
             DType::F16 => put(&mut self.out, &flat.to_vec1::<half::f16>().map_err(Error::compute(&name))?),
             DType::BF16 => put(&mut self.out, &flat.to_vec1::<half::bf16>().map_err(Error::compute(&name))?),
+            DType::U8 => put(&mut self.out, &flat.to_vec1::<u8>().map_err(Error::compute(&name))?),
             _ => put(&mut self.out, &flat.to_vec1::<f32>().map_err(Error::compute(&name))?),
         };
         written.map_err(Error::io("write", &self.partial))
@@ -89,11 +90,12 @@ fn header(path: &Path, entries: &[Entry]) -> Result<Vec<u8>> {
             DType::F32 => "F32",
             DType::F16 => "F16",
             DType::BF16 => "BF16",
+            DType::U8 => "U8",
             other => {
                 return Err(Error::NumberType {
                     path: path.to_owned(),
                     tensor: name.clone(),
-                    expected: "f32, f16 or bf16",
+                    expected: "f32, f16, bf16 or u8",
                     got: format!("{other:?}"),
                 });
             }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use candle_core::quantized::QTensor;
 use candle_core::{Device, Tensor};
-use jnana_models::weights::{GgufFile, Stored, TensorSource};
+use jnana_models::weights::{GgufFile, TensorSource};
 use jnana_models::{Error, load_decoder};
 
 use crate::support::{
@@ -14,10 +13,7 @@ use crate::support::{
 };
 
 fn read(file: &GgufFile, name: &str) -> Tensor {
-    match file.read(name, &Device::Cpu).unwrap() {
-        Stored::Dense(tensor) => tensor,
-        Stored::Quantized(blocks) => QTensor::dequantize(&blocks, &Device::Cpu).unwrap(),
-    }
+    file.read(name, &Device::Cpu).unwrap().into_dense().unwrap()
 }
 
 #[test]

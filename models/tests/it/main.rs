@@ -5,6 +5,7 @@
 mod decoders;
 mod folders;
 mod gguf;
+mod qlora;
 mod support;
 mod tokens;
 mod training;

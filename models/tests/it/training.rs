@@ -10,7 +10,7 @@ use jnana_models::load::build;
 use jnana_models::weights::Weights;
 use jnana_models::{LoadOptions, Mode, load_decoder};
 
-use crate::support::{NETWORKS, cpu, expected, network, tensors};
+use crate::support::{NETWORKS, assert_close, cpu, expected, load, max_difference, network, tensors};
 
 fn trainable(name: &str) -> (Box<dyn Decoder>, HashMap<String, Var>) {
     let folder = network(name);
@@ -25,16 +25,21 @@ fn trainable(name: &str) -> (Box<dyn Decoder>, HashMap<String, Var>) {
     (build(&config, &weights, None).unwrap(), vars)
 }
 
-/// Next-token cross entropy with left and right padding in the batch.
-fn loss(decoder: &dyn Decoder, embeds: &Tensor, ids: &Tensor) -> Tensor {
+/// Hidden states of the positions before the targets, and these, with left and right padding in the batch.
+fn rows(decoder: &dyn Decoder, embeds: &Tensor, ids: &Tensor) -> (Tensor, Tensor) {
     let mut mask = vec![1u8; 46];
     mask[..4].fill(0);
     mask[40..].fill(0);
     let mask = Tensor::from_vec(mask, (2, 23), &Device::Cpu).unwrap();
     let hidden = decoder.forward_padded(embeds, Some(&mask)).unwrap();
-    let logits = decoder.logits(&hidden.narrow(1, 4, 12).unwrap()).unwrap().flatten_to(1).unwrap();
     let targets = ids.narrow(1, 5, 12).unwrap().flatten_all().unwrap();
-    candle_nn::loss::cross_entropy(&logits, &targets).unwrap()
+    (hidden.narrow(1, 4, 12).unwrap().flatten_to(1).unwrap(), targets)
+}
+
+/// Next-token cross entropy.
+fn loss(decoder: &dyn Decoder, embeds: &Tensor, ids: &Tensor) -> Tensor {
+    let (hidden, targets) = rows(decoder, embeds, ids);
+    decoder.losses(&hidden, &targets).unwrap().mean_all().unwrap()
 }
 
 #[test]
@@ -56,6 +61,44 @@ fn every_parameter_gets_a_gradient() {
 }
 
 #[test]
+fn losses_are_the_cross_entropy_of_the_logits() {
+    for name in NETWORKS {
+        let (ids, _) = expected(name);
+        for decoder in [load(&network(name)), trainable(name).0] {
+            let (hidden, targets) = rows(decoder.as_ref(), &decoder.embed(&ids).unwrap(), &ids);
+            let losses = decoder.losses(&hidden, &targets).unwrap();
+            assert_eq!(losses.dims(), [24]);
+            let logits = decoder.logits(&hidden).unwrap();
+            let want = candle_nn::loss::cross_entropy(&logits, &targets).unwrap();
+            assert_close(&losses.mean_all().unwrap(), &want, 1e-5, name);
+        }
+    }
+}
+
+#[test]
+fn loss_and_gradients_equal_pytorchs() {
+    for name in NETWORKS {
+        let mut want = tensors(&network(name).join("gradients.safetensors"));
+        let (decoder, vars) = trainable(name);
+        let (ids, _) = expected(name);
+        let embeds = Var::from_tensor(&decoder.embed(&ids).unwrap().detach()).unwrap();
+        let of_embeds = loss(decoder.as_ref(), &embeds, &ids).backward().unwrap();
+        let loss = loss(decoder.as_ref(), &decoder.embed(&ids).unwrap(), &ids);
+        let gradients = loss.backward().unwrap();
+        assert_close(&loss.reshape(1).unwrap(), &want.remove("loss").unwrap(), 1e-5, name);
+        let mut check = |parameter: &str, got: &Tensor| {
+            let want = want.remove(parameter).unwrap();
+            let largest = want.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let difference = max_difference(got, &want);
+            assert!(difference <= 1e-4 * largest, "{name}: {parameter} off by {difference} of {largest}");
+        };
+        check("embeds", of_embeds.get(&embeds).unwrap());
+        vars.iter().for_each(|(parameter, var)| check(parameter, gradients.get(var).unwrap()));
+        assert!(want.is_empty(), "{name}: not compared: {:?}", want.keys());
+    }
+}
+
+#[test]
 fn gradients_equal_finite_differences() {
     for name in NETWORKS {
         let (decoder, _) = trainable(name);
@@ -63,13 +106,15 @@ fn gradients_equal_finite_differences() {
         let embeds = Var::from_tensor(&decoder.embed(&ids).unwrap().detach()).unwrap();
         let gradients = loss(decoder.as_ref(), embeds.as_tensor(), &ids).backward().unwrap();
         let gradient = gradients.get(&embeds).unwrap();
-        let direction = Tensor::randn(0f32, 1., embeds.dims(), &Device::Cpu).unwrap();
+        // Along the gradient the slope is steep: a direction across it would drown in rounding.
+        let size = gradient.sqr().unwrap().mean_all().unwrap().sqrt().unwrap();
+        let direction = gradient.broadcast_div(&size).unwrap();
         let along = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         let at = |step: f64| {
             let moved = (embeds.as_tensor() + (&direction * step).unwrap()).unwrap();
             loss(decoder.as_ref(), &moved, &ids).to_scalar::<f32>().unwrap()
         };
-        let measured = (at(1e-3) - at(-1e-3)) / 2e-3;
+        let measured = (at(1e-4) - at(-1e-4)) / 2e-4;
         let close = (along - measured).abs() < 0.02 * measured.abs().max(0.5);
         assert!(close, "{name}: gradient {along}, measured {measured}");
     }

@@ -131,6 +131,14 @@ fn gguf_has_no_place_for_norms_on_queries() {
 }
 
 #[test]
+fn gguf_has_no_nf4() {
+    let folder = tempfile::tempdir().unwrap();
+    let error =
+        write_random(folder.path(), &small_phi(), Format::Gguf("nf4".parse().unwrap()), 1).unwrap_err();
+    assert!(error.to_string().contains("gguf in nf4"), "{error}");
+}
+
+#[test]
 fn a_written_gguf_says_what_the_configuration_says() {
     let folder = tempfile::tempdir().unwrap();
     write_random(folder.path(), &small_phi(), Format::Gguf("q8_0".parse().unwrap()), 1).unwrap();

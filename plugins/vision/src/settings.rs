@@ -32,13 +32,10 @@ impl Settings {
 
     pub(crate) fn feature_map(&self) -> Result<FeatureMap, Error> {
         let Some(channels) = self.features else { return Ok(FeatureMap::default()) };
-        [FeatureMap::Trunk, FeatureMap::Head]
-            .into_iter()
-            .find(|map| map.width() == channels as usize)
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "settings of the vision plugin: features: expected 320 or 1280, got {channels}"
-                ))
-            })
+        FeatureMap::of_width(channels as usize).ok_or_else(|| {
+            Error::invalid(format!(
+                "settings of the vision plugin: features: expected 320 or 1280, got {channels}"
+            ))
+        })
     }
 }

@@ -1,0 +1,264 @@
+//! From a recipe to what a session needs: data, features, network, variables.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use jnana_core::ModelCard;
+use jnana_models::adapter::Adapter;
+use jnana_models::config::Config;
+use jnana_models::decoder::Decoder;
+use jnana_models::load::{build, open_checkpoint};
+use jnana_models::projector::{Projector, ProjectorInfo};
+use jnana_models::tokenizer::Tokenizer;
+use jnana_models::vision::{VisionEncoder, VisionOptions};
+use jnana_models::weights::Weights;
+use jnana_models::{LoadOptions, Loaded, Mode, load_decoder};
+
+use crate::data::batch::Collator;
+use crate::data::example::Renderer;
+use crate::data::features::{Features, Filling};
+use crate::data::plan::{Buckets, Plan};
+use crate::data::record::{Record, pictures};
+use crate::data::source::{self, Records};
+use crate::initial;
+use crate::learner::{Learner, Variables};
+use crate::recipe::{Recipe, Stage, VisionRecipe};
+use crate::session::Examples;
+use crate::train::interrupt::Interrupt;
+use crate::train::optimizer::{AdamW, Group};
+use crate::{Error, Result};
+
+/// Where things lie.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Folder of data sets; sources name folders in it.
+    pub data: PathBuf,
+    /// Folder of models; recipes name folders and files in it.
+    pub models: PathBuf,
+    /// Folder of runs; recipes name what earlier stages left there.
+    pub runs: PathBuf,
+    /// Folder of feature caches.
+    pub features: PathBuf,
+}
+
+/// All that a run needs beside its folder.
+pub struct Assembled {
+    /// What learns.
+    pub learner: Learner,
+    /// Steps its variables.
+    pub optimizer: AdamW,
+    /// What to learn from.
+    pub train: Examples,
+    /// What the loss is measured on, where something is held out.
+    pub held_out: Option<Examples>,
+    /// Records to learn from.
+    pub records: usize,
+    /// What was skipped or left out, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the data, encodes pictures that are new, loads the network.
+///
+/// # Errors
+/// When something is missing, damaged or does not fit together, or somebody asked for an end meanwhile.
+pub fn assemble(
+    recipe: &Recipe,
+    places: &Places,
+    device: &Device,
+    interrupt: &Interrupt,
+    mut say: impl FnMut(&str),
+) -> Result<Assembled> {
+    let Records { train, held_out, faults } = source::read(&recipe.data, &places.data)?;
+    let mut warnings: Vec<String> = faults.iter().map(|fault| format!("skipped {fault}")).collect();
+    say(&format!("{} records to learn from, {} held out", train.len(), held_out.len()));
+
+    let base = Base::open(recipe, places, device)?;
+    let vision = recipe.vision.as_ref();
+    let encoder = vision.map(|vision| open_encoder(vision, &places.models, device)).transpose()?;
+    let features = match (vision, &encoder) {
+        (Some(vision), Some(encoder)) => {
+            let list = pictures(train.iter().chain(&held_out));
+            let mut progress = |filling: Filling| {
+                if filling.encoded > 0 && filling.ready.is_multiple_of(512) {
+                    say(&format!("pictures encoded: {} of {}", filling.ready, filling.total));
+                }
+                if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let features =
+                Features::prepare(&places.features, encoder, vision.fit, &list, 0.01, &mut progress)?;
+            warnings.extend(features.faults().iter().map(|fault| format!("skipped {fault}")));
+            Some(Arc::new(features))
+        }
+        _ => None,
+    };
+
+    let positions = features.as_ref().map_or(0, |features| features.positions());
+    let renderer = Renderer::new(&base.card, base.tokenizer.clone(), recipe.system.clone(), positions)?;
+    let render = Render { renderer: &renderer, features: features.as_ref(), seed: recipe.seed };
+    let records = train.len();
+    let train = render.examples(&train, &recipe.batches, &mut warnings)?;
+    let held_out = match held_out.is_empty() {
+        true => None,
+        false => Some(render.examples(&held_out, &recipe.batches, &mut warnings)?),
+    };
+    let (projector, projector_variables) = match (vision, &encoder) {
+        (Some(vision), Some(encoder)) => {
+            let projector = open_projector(vision, encoder, &base, places, recipe.seed)?;
+            let (projector, variables) = projector.trainable()?;
+            (Some(projector), variables)
+        }
+        _ => (None, Variables::new()),
+    };
+    let Base { decoder, adapter, variables, .. } = base;
+    let projector_rate = vision.map_or(1., |vision| vision.rate);
+    let groups = by_decay(projector_variables, projector_rate, recipe.weight_decay);
+    let groups = groups.into_iter().chain(by_decay(variables, 1., recipe.weight_decay)).collect();
+    let optimizer = AdamW::new(groups, recipe.adamw)?;
+    let learner = Learner { decoder, projector, adapter };
+    Ok(Assembled { learner, optimizer, train, held_out, records, warnings })
+}
+
+/// A path of its own, or one below `root`.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    if path.exists() { path.to_owned() } else { root.join(path) }
+}
+
+fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
+    let options = VisionOptions { feature_map: vision.feature_map()?, device: device.clone(), ..VisionOptions::default() };
+    Ok(VisionEncoder::load(&below(models, &vision.encoder), &options)?)
+}
+
+/// The projector to go on from, or a random one into the decoder's space.
+fn open_projector(
+    vision: &VisionRecipe,
+    encoder: &VisionEncoder,
+    base: &Base,
+    places: &Places,
+    seed: u64,
+) -> Result<Projector> {
+    let (spec, device) = (encoder.spec(), base.decoder.device());
+    let info = ProjectorInfo {
+        space: base.card.space.clone(),
+        encoder: spec.id.clone(),
+        d_in: spec.width,
+        width: base.decoder.shape().width,
+        trained: true,
+    };
+    let Some(path) = &vision.projector else {
+        return Ok(Projector::random(info, vision.scale, seed, device)?);
+    };
+    let path = below(&places.runs, path);
+    let projector = Projector::load(&path, DType::F32, device)?;
+    if *projector.info() != info {
+        let (expected, got) = (format!("{info:?}"), format!("{:?}", projector.info()));
+        return Err(Error::File { path, expected, got });
+    }
+    Ok(projector)
+}
+
+struct Render<'a> {
+    renderer: &'a Renderer,
+    features: Option<&'a Arc<Features>>,
+    seed: u64,
+}
+
+impl Render<'_> {
+    fn examples(&self, records: &[Record], buckets: &Buckets, warnings: &mut Vec<String>) -> Result<Examples> {
+        let number = |path: &Path| self.features.and_then(|features| features.number(path));
+        let made = self.renderer.render_all(records, number, 0.01)?;
+        warnings.extend(made.faults.iter().map(|fault| format!("skipped {fault}")));
+        warnings.extend(made.left_out.iter().map(|fault| format!("left out {fault}")));
+        let examples = made.list;
+        let plan = Arc::new(Plan::new(&examples, buckets, self.seed)?);
+        if plan.left_out() > 0 {
+            warnings.push(format!("left out {} examples that are longer than the last bucket", plan.left_out()));
+        }
+        let features = self.features.cloned();
+        let collator = Collator { examples: Arc::new(examples), features, filler: self.renderer.filler() };
+        Ok(Examples { collator, plan })
+    }
+}
+
+/// The decoder, with what a run changes in it.
+struct Base {
+    decoder: Box<dyn Decoder>,
+    adapter: Option<Arc<Adapter>>,
+    variables: Variables,
+    card: ModelCard,
+    tokenizer: Tokenizer,
+}
+
+impl Base {
+    fn open(recipe: &Recipe, places: &Places, device: &Device) -> Result<Self> {
+        let path = below(&places.models, &recipe.decoder.model);
+        let Network { decoder, tokenizer, name, adapter, variables } = match recipe.stage {
+            Stage::Pretrain => Network::random(&path, recipe.seed, device)?,
+            Stage::Align | Stage::Tune => Network::frozen(&path, recipe, device)?,
+        };
+        let tokenizer = tokenizer.ok_or_else(|| Error::File {
+            path: path.clone(),
+            expected: "a model with a tokenizer".to_owned(),
+            got: "none".to_owned(),
+        })?;
+        let card = ModelCard::load(&path, &name, decoder.shape(), &tokenizer)?;
+        Ok(Self { decoder, adapter, variables, card, tokenizer })
+    }
+}
+
+/// A loaded network with its variables.
+struct Network {
+    decoder: Box<dyn Decoder>,
+    tokenizer: Option<Tokenizer>,
+    name: String,
+    adapter: Option<Arc<Adapter>>,
+    variables: Variables,
+}
+
+impl Network {
+    /// Frozen weights, with a fresh adapter where the recipe has one.
+    fn frozen(path: &Path, recipe: &Recipe, device: &Device) -> Result<Self> {
+        let (adapter, variables) = match &recipe.lora {
+            Some(lora) => {
+                let config = open_checkpoint(path)?.config;
+                let (adapter, variables) =
+                    Adapter::random(lora.clone(), &config, recipe.seed, device)?.trainable(recipe.seed)?;
+                (Some(Arc::new(adapter)), variables)
+            }
+            None => (None, Variables::new()),
+        };
+        let quantize = recipe.decoder.quantize.as_deref().map(str::parse).transpose();
+        let options = LoadOptions {
+            mode: Mode::Training,
+            quantize: quantize.map_err(|got: String| Error::setting("quantize", "a quantisation", got))?,
+            vocab_rows: recipe.decoder.vocab_rows,
+            adapter: adapter.clone(),
+            ..LoadOptions::new(device.clone())
+        };
+        let Loaded { decoder, tokenizer, info } = load_decoder(path, &options)?;
+        Ok(Self { decoder, tokenizer, name: info.name, adapter, variables })
+    }
+
+    /// Every number drawn at random, and a variable.
+    fn random(folder: &Path, seed: u64, device: &Device) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let config = Config::from_json(&serde_json::from_str(&text).map_err(Error::json(&path))?, &path)?;
+        let variables = initial::variables(&config, seed, device)?;
+        let tensors = variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
+        let weights = Weights::from_tensors(tensors, DType::F32, device.clone(), Mode::Training);
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let (decoder, tokenizer) = (build(&config, &weights, None)?, Tokenizer::from_folder(folder)?);
+        Ok(Self { decoder, tokenizer, name, adapter: None, variables })
+    }
+}
+
+/// Weight decay is for matrices: norms, biases and factors keep their size.
+fn by_decay(variables: Variables, rate: f64, weight_decay: f64) -> [Group; 2] {
+    let (matrices, others) = variables.into_iter().partition(|(_, variable)| variable.rank() >= 2);
+    [
+        Group { variables: matrices, rate, weight_decay },
+        Group { variables: others, rate, weight_decay: 0. },
+    ]
+}

@@ -1,0 +1,138 @@
+//! The command line of `jnana-trainer`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Trains what Jñāna runs: pre-training, alignment, QLoRA, merge, export, evaluation.
+#[derive(Debug, Parser)]
+#[command(name = "jnana-trainer", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stage 0: train a decoder from random weights on text
+    Pretrain(Train),
+    /// Stage 1: train the projector between a frozen encoder and a frozen decoder
+    Align(Train),
+    /// Stage 2: train projector and adapter on a frozen, perhaps 4-bit decoder
+    Tune(Train),
+    /// Merge an adapter into its base
+    Merge(Merge),
+    /// Write a model as a Hugging Face folder or as GGUF
+    Export(Export),
+    /// Count parameters as PEFT does
+    Params(Params),
+    /// Encode the pictures of a recipe's data ahead of a run
+    Features(Train),
+    /// Draw pictures with captions and questions, and write text about them
+    Draw(Draw),
+}
+
+/// A recipe, and where things are.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// The recipe
+    pub recipe: PathBuf,
+    /// Folder of the run; one that was interrupted goes on
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+    /// Folder of the data sets that the recipe names
+    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of the models that the recipe names
+    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
+    pub models: PathBuf,
+    /// Folder of the runs whose results the recipe names [default: where the run's folder is]
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
+    /// Folder of the pictures' features [default: features beside the run's folder]
+    #[arg(long, value_name = "DIR")]
+    pub features: Option<PathBuf>,
+    /// Change of the recipe, such as rate.rate=1e-3; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Events on standard output, one JSON object a line, in place of a progress bar
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An adapter into its base.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// The base: a folder or a GGUF file
+    #[arg(long, value_name = "PATH")]
+    pub base: PathBuf,
+    /// The adapter's folder, in PEFT's format
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// Merge into the base as NF4 would have it, as it was while the adapter was trained
+    #[arg(long)]
+    pub nf4: bool,
+    /// f32, f16 or bf16
+    #[arg(long, default_value = "f16", value_name = "TYPE")]
+    pub dtype: String,
+    /// Keeps only so many rows of embedding and head
+    #[arg(long)]
+    pub vocab_rows: Option<usize>,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A model in another format.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The model: a folder or a GGUF file
+    pub model: PathBuf,
+    /// f32, f16 or bf16 for a Hugging Face folder; gguf-f16, gguf-q8_0, gguf-q4_0 or gguf-q4_k for a GGUF file
+    #[arg(long, default_value = "f16", value_name = "FORMAT")]
+    pub format: String,
+    /// Keeps only so many rows of embedding and head
+    #[arg(long)]
+    pub vocab_rows: Option<usize>,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A network and an adapter to count.
+#[derive(Debug, Args)]
+pub struct Params {
+    /// A recipe of stage 2
+    pub recipe: PathBuf,
+    /// The network's config.json, instead of the recipe's model: counting needs no weights
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the models that the recipe names
+    #[arg(long, env = "JNANA_MODELS", value_name = "DIR", default_value = ".")]
+    pub models: PathBuf,
+    /// Change of the recipe, such as lora.r=8; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// A set of drawings.
+#[derive(Debug, Args)]
+pub struct Draw {
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How many pictures
+    #[arg(long, default_value_t = 1000)]
+    pub pictures: u64,
+    /// Side of a picture in pixels
+    #[arg(long, default_value_t = 224)]
+    pub side: u32,
+    /// Another seed draws other pictures
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}

@@ -1,0 +1,255 @@
+//! The loop: step after step until all are done, somebody asks for the end, or the loss goes wrong.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use candle_core::DType;
+
+use crate::data::batch::{Batch, Collator};
+use crate::data::loader::Loader;
+use crate::data::plan::{Cursor, Plan, Planned};
+use crate::learner::Learner;
+use crate::recipe::Recipe;
+use crate::train::checkpoint::{Checkpoint, State, Which};
+use crate::train::events::{EndReason, Event, StepReport};
+use crate::train::interrupt::Interrupt;
+use crate::train::optimizer::AdamW;
+use crate::train::progress::{Meter, memory};
+use crate::train::run::Run;
+use crate::watch::Watch;
+use crate::{Error, Result};
+
+/// Batches made ahead of the loop.
+const AHEAD: usize = 4;
+/// What a step leaves of the weight of those before it in the mean loss.
+const MEMORY: f64 = 0.95;
+
+/// Examples to learn from or to measure by.
+#[derive(Clone)]
+pub struct Examples {
+    /// Puts them into batches.
+    pub collator: Collator,
+    /// Deals them into batches.
+    pub plan: Arc<Plan>,
+}
+
+/// A run in progress.
+pub struct Session<'a> {
+    recipe: &'a Recipe,
+    learner: &'a Learner,
+    run: &'a Run,
+    optimizer: AdamW,
+    state: State,
+}
+
+/// What a step did.
+struct Step {
+    loss: f64,
+    norm: f64,
+    rate: f64,
+    positions: usize,
+    next: Cursor,
+}
+
+impl<'a> Session<'a> {
+    /// Begins, or goes on from the run's last checkpoint.
+    ///
+    /// # Errors
+    /// When the checkpoint is damaged or of another recipe.
+    pub fn open(recipe: &'a Recipe, learner: &'a Learner, optimizer: AdamW, run: &'a Run) -> Result<Self> {
+        let mut session = Self { recipe, learner, run, optimizer, state: State::default() };
+        if let Some(checkpoint) = run.load(Which::Last, learner.device())? {
+            session.restore(checkpoint)?;
+        }
+        Ok(session)
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// What is trained, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &candle_core::Var)> {
+        self.optimizer.variables()
+    }
+
+    /// Trains until the end; `held_out` is what the loss is measured on.
+    ///
+    /// # Errors
+    /// When a batch cannot be made, the loss explodes, or the run's folder cannot be written. The last checkpoint stays.
+    pub fn train(
+        &mut self,
+        train: &Examples,
+        held_out: Option<&Examples>,
+        watch: &mut Watch,
+        interrupt: &Interrupt,
+    ) -> Result<EndReason> {
+        let collator = train.collator.clone();
+        let make = move |planned: Planned| {
+            Ok((collator.collate(&planned.examples)?, planned.next))
+        };
+        let mut batches = Loader::start(train.plan.from(self.state.cursor), make, 1, AHEAD)
+            .map_err(Error::io("start a thread for", self.run.folder()))?;
+        let mut meter = Meter::start();
+        while self.state.step < self.recipe.steps {
+            if interrupt.requested() {
+                self.save(false, watch)?;
+                return Ok(EndReason::Interrupted);
+            }
+            let step = self.take_step(&mut batches)?;
+            watch.step(StepReport {
+                step: self.state.step,
+                epoch: self.epoch(train, step.next),
+                loss: step.loss,
+                rate: step.rate,
+                gradient_norm: step.norm,
+                positions_per_second: meter.add(step.positions),
+                memory: memory(),
+            })?;
+            if !self.keep(held_out, watch)? {
+                break;
+            }
+        }
+        Ok(EndReason::Finished)
+    }
+
+    /// Gathers the micro-batches' gradients, clips them and changes the variables.
+    fn take_step(&mut self, batches: &mut Loader<(Batch, Cursor)>) -> Result<Step> {
+        let mut gradients = self.optimizer.gradients();
+        let (mut loss, mut targets, mut positions) = (0., 0, 0);
+        let (mut records, mut next) = (Vec::new(), self.state.cursor);
+        for _ in 0..self.recipe.accumulate {
+            let (batch, cursor) = batches.next().unwrap_or(Err(Error::Thread { thread: "the loader" }))?;
+            let batch = batch.to_device(self.learner.device()).map_err(Error::compute("move a batch"))?;
+            let compute = || Error::compute("the gradient of a batch");
+            let sum = self.learner.losses(&batch)?.sum_all().map_err(compute())?;
+            gradients.add(&sum.backward().map_err(compute())?).map_err(compute())?;
+            loss += f64::from(sum.to_dtype(DType::F32).and_then(|sum| sum.to_scalar::<f32>()).map_err(compute())?);
+            targets += batch.target_count();
+            positions += batch.positions;
+            records.extend(batch.records);
+            next = cursor;
+        }
+        loss /= targets.max(1) as f64;
+        gradients.scale(1. / targets.max(1) as f64);
+        let norm = gradients.clip(self.recipe.clip).map_err(Error::compute("the norm of a gradient"))?;
+        self.check(loss, norm, records)?;
+        let rate = self.recipe.rate.at(self.state.step as usize, self.recipe.steps as usize);
+        self.optimizer.step(&gradients, rate)?;
+        self.state.step += 1;
+        self.state.cursor = next;
+        self.state.positions += positions as u64;
+        Ok(Step { loss, norm, rate, positions, next })
+    }
+
+    /// Ends the run before a loss or gradient that went wrong reaches the variables.
+    fn check(&mut self, loss: f64, norm: f64, records: Vec<String>) -> Result<()> {
+        let explodes = self.state.mean_loss.is_some_and(|mean| loss > mean * self.recipe.keep.explosion);
+        if !loss.is_finite() || !norm.is_finite() || explodes {
+            let folder = self.run.checkpoint_folder(Which::Last);
+            return Err(Error::Diverged {
+                step: self.state.step + 1,
+                loss,
+                norm,
+                records: records.join(", "),
+                checkpoint: if folder.exists() { folder.display().to_string() } else { "none yet".to_owned() },
+            });
+        }
+        self.state.mean_loss = Some(self.state.mean_loss.map_or(loss, |mean| MEMORY * mean + (1. - MEMORY) * loss));
+        Ok(())
+    }
+
+    /// Measures and writes a checkpoint where it is time; false when the run should end early.
+    fn keep(&mut self, held_out: Option<&Examples>, watch: &mut Watch) -> Result<bool> {
+        let keep = &self.recipe.keep;
+        let is_last = self.state.step >= self.recipe.steps;
+        let due = |every: u64| is_last || (every > 0 && self.state.step.is_multiple_of(every));
+        let (measure, save) = (due(keep.evaluate_every), due(keep.checkpoint_every));
+        let mut best = false;
+        if let Some(held_out) = held_out.filter(|_| measure) {
+            let loss = self.measure(held_out)?;
+            best = self.state.best.is_none_or(|before| loss < before);
+            self.state.since_best = if best { 0 } else { self.state.since_best + 1 };
+            if best {
+                self.state.best = Some(loss);
+            }
+            let metrics = BTreeMap::from([("loss".to_owned(), loss)]);
+            watch.event(Event::Evaluation { step: self.state.step, metrics })?;
+        }
+        let tired = keep.patience > 0 && self.state.since_best >= keep.patience;
+        if save || best || tired {
+            self.save(best, watch)?;
+        }
+        Ok(!tired)
+    }
+
+    /// Mean cross entropy of all targets of `examples`, in nats.
+    ///
+    /// # Errors
+    /// When a batch cannot be made or computed.
+    pub fn measure(&self, examples: &Examples) -> Result<f64> {
+        let (mut sum, mut targets) = (0., 0);
+        for numbers in examples.plan.in_order() {
+            let batch = examples.collator.collate(&numbers)?;
+            let batch = batch.to_device(self.learner.device()).map_err(Error::compute("move a batch"))?;
+            let losses = self.learner.losses(&batch)?.detach();
+            let total = losses.sum_all().and_then(|sum| sum.to_scalar::<f32>());
+            sum += f64::from(total.map_err(Error::compute("the loss of a batch"))?);
+            targets += batch.target_count();
+        }
+        Ok(sum / targets.max(1) as f64)
+    }
+
+    fn epoch(&self, train: &Examples, next: Cursor) -> f64 {
+        let batches = train.plan.epoch(next.epoch).len().max(1);
+        next.epoch as f64 + next.batch as f64 / batches as f64
+    }
+
+    fn save(&mut self, best: bool, watch: &mut Watch) -> Result<()> {
+        self.state.optimizer_steps = self.optimizer.steps();
+        self.state.dropout = self.learner.adapter.as_ref().map(|adapter| adapter.dropout_state());
+        let weights = self.optimizer.variables();
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            weights: weights.map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone())).collect(),
+            optimizer: self.optimizer.state()?.into_iter().collect(),
+        };
+        self.run.save(&checkpoint, best)?;
+        let which = if best { Which::Best } else { Which::Last };
+        let folder = self.run.checkpoint_folder(which);
+        watch.event(Event::Checkpoint { step: self.state.step, folder, best })
+    }
+
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        set_variables(&self.optimizer, &checkpoint.weights)?;
+        self.optimizer.load(&checkpoint.optimizer, checkpoint.state.optimizer_steps)?;
+        if let (Some(adapter), Some(dropout)) = (&self.learner.adapter, checkpoint.state.dropout) {
+            adapter.restore_dropout(dropout);
+        }
+        self.state = checkpoint.state;
+        Ok(())
+    }
+
+    /// Takes up the variables of the best checkpoint, if there is one: what a run leaves behind.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn take_best(&mut self) -> Result<()> {
+        match self.run.load(Which::Best, self.learner.device())? {
+            Some(best) => set_variables(&self.optimizer, &best.weights),
+            None => Ok(()),
+        }
+    }
+}
+
+fn set_variables(optimizer: &AdamW, weights: &HashMap<String, candle_core::Tensor>) -> Result<()> {
+    for (name, variable) in optimizer.variables() {
+        let tensor = weights
+            .get(name)
+            .ok_or_else(|| Error::setting(name, "a tensor of the checkpoint", "none"))?;
+        variable.set(tensor).map_err(Error::compute(format!("restore {name}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The trainer on real small files, most of which the tests make.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod batches;
+mod checkpoints;
+mod draw;
+mod examples;
+mod features;
+mod interrupt;
+mod metrics;
+mod optimizer;
+mod sources;
+mod support;
