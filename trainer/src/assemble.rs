@@ -126,7 +126,11 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 }
 
 fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
-    let options = VisionOptions { feature_map: vision.feature_map()?, device: device.clone(), ..VisionOptions::default() };
+    let options = VisionOptions {
+        feature_map: vision.feature_map()?,
+        device: device.clone(),
+        ..VisionOptions::default()
+    };
     Ok(VisionEncoder::load(&below(models, &vision.encoder), &options)?)
 }
 
@@ -165,7 +169,12 @@ struct Render<'a> {
 }
 
 impl Render<'_> {
-    fn examples(&self, records: &[Record], buckets: &Buckets, warnings: &mut Vec<String>) -> Result<Examples> {
+    fn examples(
+        &self,
+        records: &[Record],
+        buckets: &Buckets,
+        warnings: &mut Vec<String>,
+    ) -> Result<Examples> {
         let number = |path: &Path| self.features.and_then(|features| features.number(path));
         let made = self.renderer.render_all(records, number, 0.01)?;
         warnings.extend(made.faults.iter().map(|fault| format!("skipped {fault}")));
@@ -173,7 +182,8 @@ impl Render<'_> {
         let examples = made.list;
         let plan = Arc::new(Plan::new(&examples, buckets, self.seed)?);
         if plan.left_out() > 0 {
-            warnings.push(format!("left out {} examples that are longer than the last bucket", plan.left_out()));
+            warnings
+                .push(format!("left out {} examples that are longer than the last bucket", plan.left_out()));
         }
         let features = self.features.cloned();
         let collator = Collator { examples: Arc::new(examples), features, filler: self.renderer.filler() };
@@ -257,8 +267,5 @@ impl Network {
 /// Weight decay is for matrices: norms, biases and factors keep their size.
 fn by_decay(variables: Variables, rate: f64, weight_decay: f64) -> [Group; 2] {
     let (matrices, others) = variables.into_iter().partition(|(_, variable)| variable.rank() >= 2);
-    [
-        Group { variables: matrices, rate, weight_decay },
-        Group { variables: others, rate, weight_decay: 0. },
-    ]
+    [Group { variables: matrices, rate, weight_decay }, Group { variables: others, rate, weight_decay: 0. }]
 }

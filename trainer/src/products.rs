@@ -34,7 +34,10 @@ pub fn write<'a>(
         let folder = run.folder().join("model");
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let path = folder.join("model.safetensors");
-        crate::train::checkpoint::write_tensors(&path, &variables.map(|(n, v)| (n.to_owned(), v.as_tensor().clone())).collect())?;
+        crate::train::checkpoint::write_tensors(
+            &path,
+            &variables.map(|(n, v)| (n.to_owned(), v.as_tensor().clone())).collect(),
+        )?;
         written.push(folder);
     }
     Ok(written)

@@ -211,7 +211,11 @@ impl Recipe {
 }
 
 fn wrong(path: &Path) -> impl FnOnce(toml::de::Error) -> Error {
-    move |error| Error::File { path: path.to_owned(), expected: "a recipe".to_owned(), got: error.to_string() }
+    move |error| Error::File {
+        path: path.to_owned(),
+        expected: "a recipe".to_owned(),
+        got: error.to_string(),
+    }
 }
 
 /// Puts a `KEY=VALUE` into a table; a number in a key counts elements of a list.

@@ -87,9 +87,7 @@ impl<'a> Session<'a> {
         interrupt: &Interrupt,
     ) -> Result<EndReason> {
         let collator = train.collator.clone();
-        let make = move |planned: Planned| {
-            Ok((collator.collate(&planned.examples)?, planned.next))
-        };
+        let make = move |planned: Planned| Ok((collator.collate(&planned.examples)?, planned.next));
         let mut batches = Loader::start(train.plan.from(self.state.cursor), make, 1, AHEAD)
             .map_err(Error::io("start a thread for", self.run.folder()))?;
         let mut meter = Meter::start();
@@ -126,7 +124,9 @@ impl<'a> Session<'a> {
             let compute = || Error::compute("the gradient of a batch");
             let sum = self.learner.losses(&batch)?.sum_all().map_err(compute())?;
             gradients.add(&sum.backward().map_err(compute())?).map_err(compute())?;
-            loss += f64::from(sum.to_dtype(DType::F32).and_then(|sum| sum.to_scalar::<f32>()).map_err(compute())?);
+            loss += f64::from(
+                sum.to_dtype(DType::F32).and_then(|sum| sum.to_scalar::<f32>()).map_err(compute())?,
+            );
             targets += batch.target_count();
             positions += batch.positions;
             records.extend(batch.records);
@@ -154,10 +154,15 @@ impl<'a> Session<'a> {
                 loss,
                 norm,
                 records: records.join(", "),
-                checkpoint: if folder.exists() { folder.display().to_string() } else { "none yet".to_owned() },
+                checkpoint: if folder.exists() {
+                    folder.display().to_string()
+                } else {
+                    "none yet".to_owned()
+                },
             });
         }
-        self.state.mean_loss = Some(self.state.mean_loss.map_or(loss, |mean| MEMORY * mean + (1. - MEMORY) * loss));
+        self.state.mean_loss =
+            Some(self.state.mean_loss.map_or(loss, |mean| MEMORY * mean + (1. - MEMORY) * loss));
         Ok(())
     }
 
@@ -213,7 +218,9 @@ impl<'a> Session<'a> {
         let weights = self.optimizer.variables();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
-            weights: weights.map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone())).collect(),
+            weights: weights
+                .map(|(name, variable)| (name.to_owned(), variable.as_tensor().clone()))
+                .collect(),
             optimizer: self.optimizer.state()?.into_iter().collect(),
         };
         self.run.save(&checkpoint, best)?;
@@ -246,9 +253,8 @@ impl<'a> Session<'a> {
 
 fn set_variables(optimizer: &AdamW, weights: &HashMap<String, candle_core::Tensor>) -> Result<()> {
     for (name, variable) in optimizer.variables() {
-        let tensor = weights
-            .get(name)
-            .ok_or_else(|| Error::setting(name, "a tensor of the checkpoint", "none"))?;
+        let tensor =
+            weights.get(name).ok_or_else(|| Error::setting(name, "a tensor of the checkpoint", "none"))?;
         variable.set(tensor).map_err(Error::compute(format!("restore {name}")))?;
     }
     Ok(())

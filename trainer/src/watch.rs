@@ -49,7 +49,8 @@ impl Watch {
     /// When a file cannot be written.
     pub fn event(&mut self, event: Event) -> Result<()> {
         if let Event::Evaluation { step, metrics } = &event {
-            let named: Vec<_> = metrics.iter().map(|(name, value)| (format!("held_out/{name}"), *value)).collect();
+            let named: Vec<_> =
+                metrics.iter().map(|(name, value)| (format!("held_out/{name}"), *value)).collect();
             let curves: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
             self.curves.scalars(*step, &curves)?;
         }
@@ -72,7 +73,8 @@ impl Watch {
 fn line(event: &Event) -> Option<String> {
     match event {
         Event::Evaluation { step, metrics } => {
-            let values: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            let values: Vec<String> =
+                metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
             Some(format!("step {step}: held out {}", values.join(", ")))
         }
         Event::Checkpoint { step, folder, best } => {

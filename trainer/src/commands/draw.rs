@@ -9,8 +9,12 @@ use crate::draw::dataset::{Plan, write};
 const PASSAGES: u64 = 4;
 
 pub(super) fn run(draw: &Draw) -> Result<()> {
-    let plan =
-        Plan { seed: draw.seed, pictures: draw.pictures, side: draw.side, passages: PASSAGES * draw.pictures };
+    let plan = Plan {
+        seed: draw.seed,
+        pictures: draw.pictures,
+        side: draw.side,
+        passages: PASSAGES * draw.pictures,
+    };
     write(&draw.out, &plan)?;
     println!("{}", draw.out.display());
     Ok(())

@@ -14,7 +14,10 @@ pub(super) fn run(params: &Params) -> Result<()> {
     let config = match &params.config {
         Some(file) => {
             let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            Config::from_json(&serde_json::from_str(&text).with_context(|| file.display().to_string())?, file)?
+            Config::from_json(
+                &serde_json::from_str(&text).with_context(|| file.display().to_string())?,
+                file,
+            )?
         }
         None => open_checkpoint(&params.models.join(&recipe.decoder.model))?.config,
     };

@@ -73,12 +73,15 @@ pub(super) fn features(train: &Train) -> Result<()> {
     let device = super::device(&train.device)?;
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
     let places = places(train)?;
-    device.clone().with_context(|| assemble(&recipe, &places, &device, &interrupt, |line| eprintln!("{line}")))?;
+    device
+        .clone()
+        .with_context(|| assemble(&recipe, &places, &device, &interrupt, |line| eprintln!("{line}")))?;
     Ok(())
 }
 
 fn places(train: &Train) -> Result<Places> {
-    let beside = || train.run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside =
+        || train.run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let runs = train.runs.clone().unwrap_or_else(|| beside().to_owned());
     let features = train.features.clone().unwrap_or_else(|| beside().join("features"));
     for (name, folder) in [("--data", &train.data), ("--models", &train.models)] {
