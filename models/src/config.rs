@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::Value;
 use serde_json::{Value as Json, json};
 
-use crate::rotary::Scaling;
+use crate::rotary::{RopeParameters, Scaling};
 use crate::weights::{GgufFile, TensorSource};
 use crate::{Error, Result, llama, phi};
 
@@ -118,6 +118,7 @@ impl Config {
 
 fn phi_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<phi::Config> {
     let rotated = file.usize_of("rope.dimension_count")?;
+    let stretched = |scaling| RopeParameters { rope_theta: None, partial_rotary_factor: None, scaling };
     Ok(phi::Config {
         vocab_size,
         hidden_size: file.usize_of("embedding_length")?,
@@ -129,7 +130,7 @@ fn phi_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<phi::Config> {
         layer_norm_eps: file.optional_f64_of("attention.layer_norm_epsilon")?.unwrap_or(1e-5),
         partial_rotary_factor: rotated as f64 / file.head_dim() as f64,
         rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
-        rope_parameters: None,
+        rope_parameters: scaling_from_gguf(file)?.map(stretched),
         qk_layernorm: false,
         tie_word_embeddings: file.shape("lm_head.weight").is_none(),
     })
@@ -137,16 +138,6 @@ fn phi_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<phi::Config> {
 
 fn llama_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<llama::Config> {
     let has = |name: &str| file.shape(name).is_some();
-    let scaling = match (file.value("llama.rope.scaling.type"), file.optional_f64_of("rope.scaling.factor")?)
-    {
-        (Some(Value::String(kind)), factor) if kind != "none" => {
-            let factor = factor.filter(|_| kind == "linear");
-            let factor =
-                factor.ok_or_else(|| file.field("llama.rope.scaling.type", "none or linear", kind))?;
-            Some(Scaling::Linear { factor: factor as f32 })
-        }
-        _ => None,
-    };
     Ok(llama::Config {
         vocab_size,
         hidden_size: file.usize_of("embedding_length")?,
@@ -158,10 +149,22 @@ fn llama_from_gguf(file: &GgufFile, vocab_size: usize) -> Result<llama::Config> 
         max_position_embeddings: file.usize_of("context_length")?,
         rms_norm_eps: file.optional_f64_of("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
         rope_theta: file.optional_f64_of("rope.freq_base")?.unwrap_or(10_000.),
-        rope_scaling: scaling,
+        rope_scaling: scaling_from_gguf(file)?,
         rope_parameters: None,
         attention_bias: has("model.layers.0.self_attn.q_proj.bias"),
         mlp_bias: has("model.layers.0.mlp.up_proj.bias"),
         tie_word_embeddings: !has("lm_head.weight"),
     })
+}
+
+fn scaling_from_gguf(file: &GgufFile) -> Result<Option<Scaling>> {
+    let key = format!("{}.rope.scaling.type", file.architecture());
+    match (file.value(&key), file.optional_f64_of("rope.scaling.factor")?) {
+        (Some(Value::String(kind)), factor) if kind != "none" => {
+            let factor = factor.filter(|_| kind == "linear");
+            let factor = factor.ok_or_else(|| file.field(&key, "none or linear", kind))?;
+            Ok(Some(Scaling::Linear { factor: factor as f32 }))
+        }
+        _ => Ok(None),
+    }
 }

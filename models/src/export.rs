@@ -154,6 +154,17 @@ fn create(folder: &Path, dtype: DType, entries: Vec<Entry>) -> Result<Safetensor
     SafetensorsWriter::create(&path, entries)
 }
 
+/// Reads a tensor, which has to be of the `expected` shape, as plain numbers.
+pub(crate) fn read(source: &dyn TensorSource, name: &str, expected: &[usize]) -> Result<Tensor> {
+    let path = || source.path().to_owned();
+    let got =
+        source.shape(name).ok_or_else(|| Error::MissingTensor { path: path(), tensor: name.to_owned() })?;
+    if got != expected {
+        return Err(Error::Shape { path: path(), tensor: name.to_owned(), expected: expected.to_vec(), got });
+    }
+    source.read(name, &Device::Cpu)?.into_dense().map_err(Error::compute(name))
+}
+
 /// Writes `config.json`.
 ///
 /// # Errors

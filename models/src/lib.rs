@@ -12,6 +12,7 @@ mod dropout;
 mod embedding;
 mod error;
 pub mod export;
+pub mod export_gguf;
 mod frozen;
 mod grad;
 pub mod linear;

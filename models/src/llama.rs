@@ -81,13 +81,18 @@ impl Config {
         }
     }
 
-    fn rotary(&self, weights: &Weights) -> Result<Rotary> {
-        let (theta, scaling) = match &self.rope_parameters {
+    /// Base and stretching of the rotary frequencies.
+    pub(crate) fn rope(&self) -> (f64, Scaling) {
+        match &self.rope_parameters {
             Some(parameters) => {
                 (parameters.rope_theta.unwrap_or(self.rope_theta), parameters.scaling.clone())
             }
             None => (self.rope_theta, self.rope_scaling.clone().unwrap_or_default()),
-        };
+        }
+    }
+
+    fn rotary(&self, weights: &Weights) -> Result<Rotary> {
+        let (theta, scaling) = self.rope();
         let dim = self.heads().dim;
         let scaling = if weights.contains("rope_freqs.weight") {
             let divisors = weights.tensor("rope_freqs.weight", &[dim / 2])?;

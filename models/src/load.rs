@@ -92,12 +92,13 @@ pub fn load_decoder(path: &Path, options: &LoadOptions) -> Result<Loaded> {
     }
 }
 
-enum Found {
+pub(crate) enum Found {
     Gguf(PathBuf),
     Folder(PathBuf),
 }
 
-fn locate(path: &Path) -> Result<Found> {
+/// What a model's path leads to.
+pub(crate) fn locate(path: &Path) -> Result<Found> {
     const EXPECTED: &str =
         "a .gguf file, a folder with one, or a folder with config.json and model.safetensors";
     let not_a_model = |got: String| Error::NotAModel { path: path.to_owned(), expected: EXPECTED, got };
@@ -219,7 +220,7 @@ fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Loaded> {
     Ok(Loaded { decoder, tokenizer: Tokenizer::from_folder(folder)?, info })
 }
 
-fn chat_template(folder: &Path) -> Option<String> {
+pub(crate) fn chat_template(folder: &Path) -> Option<String> {
     if let Ok(template) = fs::read_to_string(folder.join("chat_template.jinja")) {
         return Some(template);
     }

@@ -106,10 +106,15 @@ impl Config {
         (self.heads().dim as f64 * partial + 1e-6) as usize
     }
 
-    fn rotary(&self) -> Rotary {
+    /// Base and stretching of the rotary frequencies.
+    pub(crate) fn rope(&self) -> (f64, Scaling) {
         let newer = self.rope_parameters.as_ref();
         let theta = newer.and_then(|p| p.rope_theta).unwrap_or(self.rope_theta);
-        let scaling = newer.map_or(Scaling::Default, |p| p.scaling.clone());
+        (theta, newer.map_or(Scaling::Default, |p| p.scaling.clone()))
+    }
+
+    fn rotary(&self) -> Rotary {
+        let (theta, scaling) = self.rope();
         Rotary::new(self.rotated(), theta, &scaling)
     }
 }

@@ -71,6 +71,19 @@ impl Scaling {
             }
         }
     }
+
+    /// What each frequency is divided by, as GGUF files store it; `None` where it is the same for all.
+    pub(crate) fn divisors(&self, rotated: usize, theta: f64) -> Option<Vec<f32>> {
+        match self {
+            Self::Default | Self::Linear { .. } => None,
+            Self::Divisors(divisors) => Some(divisors.clone()),
+            Self::Llama3 { .. } => {
+                let plain = Rotary::new(rotated, theta, &Self::Default).frequencies;
+                let stretched = Rotary::new(rotated, theta, self).frequencies;
+                Some(plain.into_iter().zip(stretched).map(|(plain, stretched)| plain / stretched).collect())
+            }
+        }
+    }
 }
 
 /// Frequencies of one network; all its layers and heads share them.

@@ -53,7 +53,7 @@ impl Tokenizer {
     pub fn from_gpt2_files(vocab: &Path, merges: &Path, added: &[String]) -> Result<Self> {
         let pipeline = gpt2_pipeline(vocab, merges, added)?;
         let end = pipeline.token_to_id(END_OF_TEXT);
-        let ends = Ends { bos: end, eos: end.into_iter().collect(), add_bos: false };
+        let ends = Ends { bos: end, eos: end.into_iter().collect(), pad: end, add_bos: false };
         Self::new(pipeline, ends, vocab.display().to_string())
     }
 }
@@ -109,7 +109,8 @@ fn ends(folder: &Path, pipeline: &Pipeline) -> Result<Ends> {
         eos.extend(fallback);
     }
     let bos = by_name("bos_token").or_else(|| as_id(&config["bos_token_id"])).or(fallback);
-    Ok(Ends { bos, eos, add_bos: named["add_bos_token"].as_bool().unwrap_or(false) })
+    let pad = by_name("pad_token").or_else(|| as_id(&config["pad_token_id"]));
+    Ok(Ends { bos, eos, pad, add_bos: named["add_bos_token"].as_bool().unwrap_or(false) })
 }
 
 fn as_id(value: &Value) -> Option<u32> {

@@ -10,8 +10,8 @@ use crate::weights::{GgufFile, TensorSource};
 use crate::{Error, Result};
 
 /// `tokenizer.ggml.token_type`: control and unknown tokens steer the model, user-defined ones are ordinary text.
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
 
 impl Tokenizer {
     /// The tokenizer that `file` carries.
@@ -97,5 +97,5 @@ fn ends(file: &GgufFile) -> Result<Ends> {
     let mut eos: Vec<u32> = [id("eos")?, id("eot")?, id("eom")?].into_iter().flatten().collect();
     eos.dedup();
     let add_bos = matches!(file.value("tokenizer.ggml.add_bos_token"), Some(Value::Bool(true)));
-    Ok(Ends { bos: id("bos")?, eos, add_bos })
+    Ok(Ends { bos: id("bos")?, eos, pad: id("padding")?, add_bos })
 }

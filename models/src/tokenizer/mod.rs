@@ -4,6 +4,7 @@ mod files;
 mod gguf;
 mod pre;
 mod stream;
+mod to_gguf;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ struct Inner {
 pub(crate) struct Ends {
     pub(crate) bos: Option<u32>,
     pub(crate) eos: Vec<u32>,
+    pub(crate) pad: Option<u32>,
     pub(crate) add_bos: bool,
 }
 

@@ -12,6 +12,7 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
+use super::gguf_metadata::Metadata;
 use super::gguf_names::{ARCHITECTURES, Heads, Place, Rows, checkpoint_names, place};
 use super::mmap::MappedFile;
 use super::source::{Stored, TensorSource};
@@ -85,6 +86,15 @@ impl GgufFile {
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.content.metadata.get(key)
+    }
+
+    /// The metadata whose keys begin with `prefix`, sorted by key.
+    #[must_use]
+    pub fn entries(&self, prefix: &str) -> Metadata {
+        let all = self.content.metadata.iter().filter(|(key, _)| key.starts_with(prefix));
+        let mut entries: Metadata = all.map(|(key, value)| (key.clone(), value.clone())).collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        entries
     }
 
     /// A metadata string.

@@ -21,17 +21,17 @@ pub(super) enum Rows {
 
 /// A checkpoint's tensor within a GGUF file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) name: String,
+pub(crate) struct Place {
+    pub(crate) name: String,
     pub(super) rows: Rows,
 }
 
 /// Head counts and widths that the layouts depend on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heads {
-    pub(super) query: usize,
-    pub(super) kv: usize,
-    pub(super) dim: usize,
+pub(crate) struct Heads {
+    pub(crate) query: usize,
+    pub(crate) kv: usize,
+    pub(crate) dim: usize,
 }
 
 const LLAMA: &[(&str, &str)] = &[
@@ -89,11 +89,9 @@ pub(super) fn place(
     }
 }
 
-/// llama.cpp's name of a checkpoint's tensor, with queries, keys and values apart.
-#[must_use]
-pub fn gguf_name(architecture: &str, name: &str) -> Option<String> {
-    let heads = Heads { query: 1, kv: 1, dim: 2 };
-    place(architecture, name, heads, |_| true).map(|place| place.name)
+/// Where a checkpoint's tensor goes in a new file of `architecture`: queries, keys and values apart.
+pub(crate) fn new_place(architecture: &str, name: &str, heads: Heads) -> Option<Place> {
+    place(architecture, name, heads, |_| true)
 }
 
 fn llama_rows(theirs: &str, heads: Heads) -> Rows {
@@ -135,6 +133,18 @@ impl Rows {
                 head * dim + pair * 2 + half
             }
         }
+    }
+}
+
+impl Place {
+    /// The checkpoint's row for each row of the file's tensor of `rows` rows; `None` where it is the same.
+    pub(crate) fn order(&self, rows: usize) -> Option<Vec<u32>> {
+        if !matches!(self.rows, Rows::Interleaved { .. }) {
+            return None;
+        }
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        order.sort_unstable_by_key(|row| self.rows.source(*row as usize, rows));
+        Some(order)
     }
 }
 
@@ -180,5 +190,18 @@ mod tests {
         let rows = Rows::Interleaved { heads: 2 };
         let sources: Vec<_> = (0..8).map(|row| rows.source(row, 8)).collect();
         assert_eq!(sources, [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
+
+    #[test]
+    fn writing_undoes_what_reading_does() {
+        let place = new_place("llama", "model.layers.3.self_attn.k_proj.weight", HEADS).unwrap();
+        assert_eq!(place.name, "blk.3.attn_k.weight");
+        let order = place.order(16).unwrap();
+        assert_eq!(order[..8], [0, 4, 1, 5, 2, 6, 3, 7]);
+        (0..16).for_each(|row| assert_eq!(order[place.rows.source(row, 16)] as usize, row));
+        assert_eq!(
+            new_place("phi2", "model.layers.3.self_attn.k_proj.weight", HEADS).unwrap().order(16),
+            None
+        );
     }
 }

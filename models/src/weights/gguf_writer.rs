@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 
 use crate::{Error, Result};
@@ -13,16 +14,8 @@ use crate::{Error, Result};
 /// Name, block format and shape (outermost dimension first) of each tensor, in the order of writing.
 pub type Entry = (String, GgmlDType, Vec<usize>);
 
-/// A metadata value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Meta {
-    /// A whole number.
-    U32(u32),
-    /// A number with a fraction.
-    F32(f32),
-    /// Text.
-    Text(String),
-}
+/// `GGUF_TYPE_STRING` of gguf.h.
+const STRING: u32 = 8;
 
 /// Tensors begin at multiples of this.
 const ALIGNMENT: usize = 32;
@@ -40,7 +33,7 @@ impl GgufWriter {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn create(path: &Path, metadata: &[(String, Meta)], entries: Vec<Entry>) -> Result<Self> {
+    pub fn create(path: &Path, metadata: &[(String, Value)], entries: Vec<Entry>) -> Result<Self> {
         let partial = path.with_extension("gguf.partial");
         let file = File::create(&partial).map_err(Error::io("create", &partial))?;
         let mut out = BufWriter::new(file);
@@ -80,21 +73,15 @@ impl GgufWriter {
     }
 }
 
-fn head(metadata: &[(String, Meta)], entries: &[Entry]) -> Vec<u8> {
+fn head(metadata: &[(String, Value)], entries: &[Entry]) -> Vec<u8> {
     let mut out = b"GGUF".to_vec();
     out.extend(3u32.to_le_bytes());
     out.extend((entries.len() as u64).to_le_bytes());
     out.extend((metadata.len() as u64).to_le_bytes());
-    for (key, value) in metadata {
+    for (key, item) in metadata {
         text(&mut out, key);
-        match value {
-            Meta::U32(value) => [4u32.to_le_bytes(), value.to_le_bytes()].iter().for_each(|b| out.extend(b)),
-            Meta::F32(value) => [6u32.to_le_bytes(), value.to_le_bytes()].iter().for_each(|b| out.extend(b)),
-            Meta::Text(value) => {
-                out.extend(8u32.to_le_bytes());
-                text(&mut out, value);
-            }
-        }
+        out.extend(value_type(item).to_le_bytes());
+        value(&mut out, item);
     }
     let mut offset = 0;
     for (name, blocks, shape) in entries {
@@ -113,6 +100,50 @@ fn head(metadata: &[(String, Meta)], entries: &[Entry]) -> Vec<u8> {
 fn text(out: &mut Vec<u8>, text: &str) {
     out.extend((text.len() as u64).to_le_bytes());
     out.extend(text.as_bytes());
+}
+
+fn value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::U8(v) => out.extend(v.to_le_bytes()),
+        Value::I8(v) => out.extend(v.to_le_bytes()),
+        Value::U16(v) => out.extend(v.to_le_bytes()),
+        Value::I16(v) => out.extend(v.to_le_bytes()),
+        Value::U32(v) => out.extend(v.to_le_bytes()),
+        Value::I32(v) => out.extend(v.to_le_bytes()),
+        Value::F32(v) => out.extend(v.to_le_bytes()),
+        Value::U64(v) => out.extend(v.to_le_bytes()),
+        Value::I64(v) => out.extend(v.to_le_bytes()),
+        Value::F64(v) => out.extend(v.to_le_bytes()),
+        Value::Bool(v) => out.push((*v).into()),
+        Value::String(v) => text(out, v),
+        Value::Array(items) => list(out, items),
+    }
+}
+
+/// Items have one type between them. An empty list is one of strings: llama.cpp asks that of a tokenizer without merges.
+fn list(out: &mut Vec<u8>, items: &[Value]) {
+    out.extend(items.first().map_or(STRING, value_type).to_le_bytes());
+    out.extend((items.len() as u64).to_le_bytes());
+    items.iter().for_each(|item| value(out, item));
+}
+
+/// `enum gguf_type` of gguf.h.
+fn value_type(value: &Value) -> u32 {
+    match value {
+        Value::U8(_) => 0,
+        Value::I8(_) => 1,
+        Value::U16(_) => 2,
+        Value::I16(_) => 3,
+        Value::U32(_) => 4,
+        Value::I32(_) => 5,
+        Value::F32(_) => 6,
+        Value::Bool(_) => 7,
+        Value::String(_) => STRING,
+        Value::Array(_) => 9,
+        Value::U64(_) => 10,
+        Value::I64(_) => 11,
+        Value::F64(_) => 12,
+    }
 }
 
 /// `enum ggml_type` of ggml.h.

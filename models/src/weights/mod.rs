@@ -2,6 +2,7 @@
 
 mod bitsandbytes;
 mod gguf;
+mod gguf_metadata;
 mod gguf_names;
 mod gguf_writer;
 mod mmap;
@@ -21,8 +22,10 @@ use candle_core::{DType, Device, Tensor};
 
 pub(crate) use self::bitsandbytes::{entries as nf4_entries, parts as nf4_parts};
 pub use self::gguf::GgufFile;
-pub use self::gguf_names::gguf_name;
-pub use self::gguf_writer::{GgufWriter, Meta};
+pub use self::gguf_metadata::Metadata;
+pub(crate) use self::gguf_metadata::{architecture, metadata};
+pub(crate) use self::gguf_names::{Heads, Place, new_place};
+pub use self::gguf_writer::GgufWriter;
 pub use self::mmap::MappedFile;
 pub(crate) use self::quantize::dequantize_rows;
 pub use self::quantize::{Quantization, quantize_rows};

@@ -9,24 +9,24 @@ use jnana_models::{Error, LoadOptions, load_decoder};
 use crate::support::fixture;
 
 /// Files that are too large to be kept here.
-fn models() -> PathBuf {
+pub(crate) fn models() -> PathBuf {
     std::env::var_os("JNANA_TEST_MODELS").map(PathBuf::from).expect(
         "JNANA_TEST_MODELS names the folder of test models: `cargo xtask test` fetches them and sets it",
     )
 }
 
-fn codegen() -> Tokenizer {
+pub(crate) fn codegen() -> Tokenizer {
     let folder = models().join("gpt2");
     let (vocab, merges) = (folder.join("encoder.json"), folder.join("vocab.bpe"));
     Tokenizer::from_gpt2_files(&vocab, &merges, &codegen_whitespace()).unwrap()
 }
 
-fn smollm2() -> Tokenizer {
+pub(crate) fn smollm2() -> Tokenizer {
     let path = models().join("smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
     Tokenizer::from_gguf(&jnana_models::weights::GgufFile::open(&path).unwrap()).unwrap()
 }
 
-fn lines() -> Vec<(String, Vec<u32>)> {
+pub(crate) fn lines() -> Vec<(String, Vec<u32>)> {
     serde_json::from_str(&fs::read_to_string(fixture("smollm2_tokens.json")).unwrap()).unwrap()
 }
 
