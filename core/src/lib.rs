@@ -3,12 +3,14 @@
 //! - [`template`], [`model_card`] and [`prompt`] turn a conversation into the parts of a prompt;
 //! - [`engine`] answers requests: it batches the running ones each step, keeps their caches within a budget and reuses
 //!   what an earlier request computed;
-//! - [`sampler`] and [`stop`] decide what the next token is and where an answer ends.
+//! - [`sampler`] and [`stop`] decide what the next token is and where an answer ends;
+//! - [`report`] says in one line what went wrong and why.
 
 mod caches;
 pub mod engine;
 pub mod model_card;
 pub mod prompt;
+pub mod report;
 pub mod request;
 pub mod sampler;
 mod scheduler;

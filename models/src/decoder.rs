@@ -166,8 +166,9 @@ pub trait Decoder: Send {
 
     /// A whole batch at once, without caches: `embeds` is `[b, t, width]`, `mask` (u8 or u32, `[b, t]`) is 1 at real
     /// positions and 0 at padding, left or right; `None` means no padding. Positions count from each row's first real
-    /// one. Returns hidden states after the last norm, `[b, t, width]`; those at padding mean nothing. Differentiable when
-    /// the network was loaded for training.
+    /// one. A row may go on in branches, each with a mark of its own from 2 on: a branch sees what is marked 1 and itself,
+    /// and counts its positions on from there. Returns hidden states after the last norm, `[b, t, width]`; those at
+    /// padding mean nothing. Differentiable when the network was loaded for training.
     ///
     /// # Errors
     /// When shapes disagree.

@@ -19,6 +19,7 @@ pub mod linear;
 pub mod llama;
 pub mod load;
 pub mod lora;
+mod marks;
 pub mod merge;
 pub mod nf4;
 pub mod ops;

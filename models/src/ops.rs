@@ -4,6 +4,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops;
 
 use crate::grad;
+use crate::marks::sees;
 
 /// Query rows that attention looks at in one piece; bounds the scores' memory and skips keys that no row of it may see.
 const QUERY_ROWS: usize = 128;
@@ -151,13 +152,16 @@ fn causal_mask(rows: usize, past: usize, device: &Device) -> Result<Tensor> {
     Tensor::from_vec(values, (rows, positions), device)
 }
 
-/// What each row of a padded batch may see: `[b, 1, t, t]`, to be added to scores. `mask` is 1 at real positions.
+/// What each row of a padded batch may see: `[b, 1, t, t]`, to be added to scores. `mask` holds [`marks`](crate::marks).
 pub(crate) fn padding_mask(mask: &[Vec<u32>], t: usize, device: &Device) -> Result<Tensor> {
-    let causal = causal_mask(t, 0, device)?.reshape((1, 1, t, t))?;
-    let keys: Vec<f32> =
-        mask.iter().flat_map(|row| row.iter().map(|real| if *real == 0 { HIDDEN } else { 0. })).collect();
-    let keys = Tensor::from_vec(keys, (mask.len(), 1, 1, t), device)?;
-    causal.broadcast_add(&keys)?.clamp(HIDDEN, 0f32)
+    let mut hidden = vec![HIDDEN; mask.len() * t * t];
+    for (marks, hidden) in mask.iter().zip(hidden.chunks_exact_mut((t * t).max(1))) {
+        for (query, hidden) in hidden.chunks_exact_mut(t).enumerate() {
+            let seen = hidden.iter_mut().zip(marks).take(query + 1);
+            seen.filter(|(_, key)| sees(marks[query], **key)).for_each(|(hidden, _)| *hidden = 0.);
+        }
+    }
+    Tensor::from_vec(hidden, (mask.len(), 1, t, t), device)
 }
 
 /// Attention within each row of a batch.

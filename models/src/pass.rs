@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::decoder::{SequenceCache, Span};
 use crate::grad::{self, Sequences};
+use crate::marks;
 use crate::ops::{Mode, attend_cached, attend_padded, causal_only, padding_mask};
 use crate::rotary::{Rotary, Turns};
 
@@ -74,7 +75,7 @@ impl<'a, 'c> Pass<'a, 'c> {
         let mask = mask.map(|mask| read_mask(mask, b, t)).transpose()?;
         let positions: Vec<u32> = match &mask {
             None => (0..b).flat_map(|_| 0..t as u32).collect(),
-            Some(mask) => mask.iter().flat_map(|row| positions_of(row)).collect(),
+            Some(mask) => mask.iter().flat_map(|row| marks::positions(row)).collect(),
         };
         let turns = rotary.turns(&positions, dtype, device)?;
         let rows = if mode == Mode::Training && grad::runs_on(device, dtype) {
@@ -162,23 +163,4 @@ fn read_mask(mask: &Tensor, b: usize, t: usize) -> Result<Vec<Vec<u32>>> {
 
 fn append(cache: &SequenceCache, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     cache.append(layer, &k.transpose(0, 1)?, &v.transpose(0, 1)?)
-}
-
-/// Positions count from the first real one; those before it stand at 0 and are seen by nobody.
-fn positions_of(mask: &[u32]) -> impl Iterator<Item = u32> {
-    let first = mask.iter().position(|real| *real != 0).unwrap_or(0);
-    (0..mask.len()).map(move |i| i.saturating_sub(first) as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_count_from_the_first_real_one() {
-        let positions = |mask: &[u32]| positions_of(mask).collect::<Vec<_>>();
-        assert_eq!(positions(&[0, 0, 1, 1]), [0, 0, 0, 1]);
-        assert_eq!(positions(&[1, 1, 0, 0]), [0, 1, 2, 3]);
-        assert_eq!(positions(&[0, 0]), [0, 1]);
-    }
 }

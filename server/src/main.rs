@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use jnana_core::report::with_causes;
 use jnana_server::{cli::Cli, commands};
 
 fn main() -> ExitCode {
     match commands::run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("jnana: {error:#}");
+            eprintln!("jnana: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -179,7 +179,7 @@ impl Render<'_> {
         let made = self.renderer.render_all(records, number, 0.01)?;
         warnings.extend(made.faults.iter().map(|fault| format!("skipped {fault}")));
         warnings.extend(made.left_out.iter().map(|fault| format!("left out {fault}")));
-        let examples = made.list;
+        let examples = buckets.join(made.list)?;
         let plan = Arc::new(Plan::new(&examples, buckets, self.seed)?);
         if plan.left_out() > 0 {
             warnings

@@ -9,7 +9,6 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::heads::{Group, RowSoftmax, stride};
-use crate::ops::HIDDEN;
 use crate::pass::HeadShape;
 use crate::rotary::Turns;
 use crate::values::{Values, contiguous};
@@ -21,24 +20,23 @@ const NAME: &str = "attention";
 pub(crate) struct Sequences {
     /// Positions of one.
     t: usize,
-    /// Added to the scores of each position as a key, one sequence after the other.
-    hidden: Vec<f32>,
+    /// Of each position, one sequence after the other; see [`marks`](crate::marks).
+    marks: Vec<u32>,
 }
 
 impl Sequences {
     /// `b` sequences of `t` positions without padding.
     pub(crate) fn new(b: usize, t: usize) -> Self {
-        Self { t, hidden: vec![0f32; b * t] }
+        Self { t, marks: vec![1; b * t] }
     }
 
-    /// As many sequences as `mask` has rows of `t`; it is 0 at padding.
+    /// As many sequences as `mask` has rows of `t` [`marks`](crate::marks).
     pub(crate) fn padded(mask: &[Vec<u32>], t: usize) -> Self {
-        let hidden = mask.iter().flatten().map(|real| if *real == 0 { HIDDEN } else { 0. });
-        Self { t, hidden: hidden.collect() }
+        Self { t, marks: mask.concat() }
     }
 }
 
-/// Attention of each position over those before it and itself in the same sequence.
+/// Attention of each position over those of the same sequence before it and itself that it [sees](crate::marks::sees).
 ///
 /// `q` is `[n, heads * dim]`, `k` and `v` `[n, kv_heads * dim]`, in f32 on the CPU, as projected; `n` are the positions of
 /// all `sequences`, and `turns` turn queries and keys. Returns `[n, heads * dim]`; rows that see nothing but padding mean
@@ -81,7 +79,7 @@ impl Attention {
         let Self { turns, sequences, shape, .. } = self;
         let turns = turns.each_ref().map(Values::of);
         let turns = [turns[0].as_slice(NAME)?, turns[1].as_slice(NAME)?];
-        let n = sequences.hidden.len();
+        let n = sequences.marks.len();
         let [cos, sin] = turns.map(<[f32]>::len);
         if cos != sin || cos < n || !cos.is_multiple_of(n.max(1)) || 2 * cos > n * shape.dim {
             bail!("{NAME}: tables of {cos} and {sin} numbers for {n} positions and {shape:?}");
@@ -90,9 +88,9 @@ impl Attention {
         Ok(groups
             .map(|index| {
                 let first_row = index / shape.kv_heads * sequences.t;
-                let hidden = &sequences.hidden[first_row..][..sequences.t];
+                let marks = &sequences.marks[first_row..][..sequences.t];
                 let kv_head = index % shape.kv_heads;
-                compute(index, Group { q, k, v, turns, shape: *shape, hidden, first_row, kv_head })
+                compute(index, Group { q, k, v, turns, shape: *shape, marks, first_row, kv_head })
             })
             .collect())
     }
@@ -106,7 +104,7 @@ impl Attention {
     ) -> Vec<f32> {
         let (t, HeadShape { kv_heads, dim, .. }) = (self.sequences.t, self.shape);
         let stride = stride(self.shape);
-        let mut rows = vec![0f32; self.sequences.hidden.len() * kv_heads * shared * dim];
+        let mut rows = vec![0f32; self.sequences.marks.len() * kv_heads * shared * dim];
         rows.par_chunks_mut(kv_heads * shared * dim).with_min_len(16).enumerate().for_each(|(row, out)| {
             for (head, out) in out.chunks_exact_mut(dim).enumerate() {
                 let group = part(&groups[row / t * kv_heads + head / shared]);
@@ -131,7 +129,7 @@ impl CustomOp3 for Attention {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (n, HeadShape { heads, kv_heads, dim }) = (self.sequences.hidden.len(), self.shape);
+        let (n, HeadShape { heads, kv_heads, dim }) = (self.sequences.marks.len(), self.shape);
         let (query, key) = ([n, heads * dim], [n, kv_heads * dim]);
         if q_layout.dims() != query || k_layout.dims() != key || v_layout.dims() != key {
             let got = [q_layout, k_layout, v_layout].map(Layout::dims);
@@ -230,7 +228,7 @@ mod tests {
 
         /// Only real positions count.
         fn real(&self, rows: &Tensor) -> Tensor {
-            let mask: Vec<f32> = self.mask.iter().flatten().map(|real| *real as f32).collect();
+            let mask: Vec<f32> = self.mask.iter().flatten().map(|mark| f32::from(*mark > 0)).collect();
             let mask = Tensor::from_vec(mask, (rows.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
             rows.broadcast_mul(&mask).unwrap()
         }
@@ -261,6 +259,18 @@ mod tests {
             for (heads, rotated) in [((3, 3, 16), 16), ((6, 2, 20), 8)] {
                 Case::new(heads, rotated, mask.clone()).check();
             }
+        }
+    }
+
+    #[test]
+    fn equals_the_composed_form_with_branches() {
+        let mut marks = padded(60, 2..60);
+        for (mark, branch) in [(2, 20..25), (3, 25..50), (4, 50..51), (5, 51..57)] {
+            marks[branch].fill(mark);
+        }
+        marks[57..].fill(0);
+        for (heads, rotated) in [((3, 3, 16), 16), ((6, 2, 20), 8)] {
+            Case::new(heads, rotated, vec![marks.clone(), padded(60, 0..60)]).check();
         }
     }
 

@@ -7,6 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 use super::math::{dot, exp, exp_all, largest};
 use super::product::{LANES, Matrix, Size, Store, multiply, multiply_transposed};
 use super::rope::{turn, turn_back};
+use crate::marks::sees;
+use crate::ops::HIDDEN;
 use crate::pass::HeadShape;
 
 /// Query rows whose scores are in memory at a time; a row sees no key behind its block.
@@ -32,8 +34,8 @@ pub(super) struct Group<'a> {
     /// Cosines and sines, `[n, rotated / 2]`.
     pub(super) turns: [&'a [f32]; 2],
     pub(super) shape: HeadShape,
-    /// Added to the scores of this sequence's keys, `[t]`.
-    pub(super) hidden: &'a [f32],
+    /// Of this sequence's positions, `[t]`.
+    pub(super) marks: &'a [u32],
     /// Row of `q`, `k` and `v` with which this sequence begins.
     pub(super) first_row: usize,
     pub(super) kv_head: usize,
@@ -56,7 +58,7 @@ pub(super) fn stride(shape: HeadShape) -> usize {
 
 impl Group<'_> {
     fn t(&self) -> usize {
-        self.hidden.len()
+        self.marks.len()
     }
 
     fn query_heads(&self) -> std::ops::Range<usize> {
@@ -135,7 +137,7 @@ impl Group<'_> {
                     scores: &mut scores,
                     stride: keys.stride,
                     start,
-                    hidden: &self.hidden[..seen],
+                    marks: &self.marks[..seen],
                     softmaxes: &mut softmaxes[start..seen],
                 });
                 multiply(
@@ -182,7 +184,7 @@ impl Group<'_> {
                     dscores: &mut dscores,
                     stride: wide,
                     start,
-                    hidden: &self.hidden[..seen],
+                    marks: &self.marks[..seen],
                     softmaxes: &softmaxes[start..seen],
                     output: &output[block.clone()],
                     gradient: &gradient[block.clone()],
@@ -251,12 +253,18 @@ impl Columns {
     }
 }
 
-/// Scores of a block to weights, in place. Row `i` sees the keys up to `start + i`; the others' weights become 0.
+/// What is added to the score of a key.
+#[inline(always)]
+fn hidden(query: u32, key: u32) -> f32 {
+    if sees(query, key) { 0. } else { HIDDEN }
+}
+
+/// Scores of a block to weights, in place. Row `i` sees keys up to `start + i`; the others' weights become 0.
 struct Softmax<'a> {
     scores: &'a mut [f32],
     stride: usize,
     start: usize,
-    hidden: &'a [f32],
+    marks: &'a [u32],
     softmaxes: &'a mut [RowSoftmax],
 }
 
@@ -267,8 +275,9 @@ impl WithSimd for Softmax<'_> {
     fn with_simd<S: Simd>(self, _simd: S) {
         let rows = self.scores.chunks_exact_mut(self.stride).zip(self.softmaxes);
         for (i, (row, softmax)) in rows.enumerate() {
-            let (scores, behind) = row[..self.hidden.len()].split_at_mut(self.start + i + 1);
-            scores.iter_mut().zip(self.hidden).for_each(|(score, hidden)| *score += hidden);
+            let (scores, behind) = row[..self.marks.len()].split_at_mut(self.start + i + 1);
+            let query = self.marks[self.start + i];
+            scores.iter_mut().zip(self.marks).for_each(|(score, key)| *score += hidden(query, *key));
             let largest = largest(scores);
             let scale = 1. / exp_all(scores, largest);
             scores.iter_mut().for_each(|weight| *weight *= scale);
@@ -285,7 +294,7 @@ struct SoftmaxBackward<'a> {
     dscores: &'a mut [f32],
     stride: usize,
     start: usize,
-    hidden: &'a [f32],
+    marks: &'a [u32],
     softmaxes: &'a [RowSoftmax],
     output: &'a [f32],
     gradient: &'a [f32],
@@ -302,11 +311,11 @@ impl WithSimd for SoftmaxBackward<'_> {
         let rows = rows.zip(self.softmaxes).zip(outputs);
         for (i, (((weights, dscores), softmax), (output, gradient))) in rows.enumerate() {
             let sum = dot(output, gradient);
-            let seen = self.hidden.len();
+            let (seen, query) = (self.marks.len(), self.marks[self.start + i]);
             let (weights, behind) = weights[..seen].split_at_mut(self.start + i + 1);
             let (dscores, dbehind) = dscores[..seen].split_at_mut(self.start + i + 1);
-            for ((weight, hidden), dscore) in weights.iter_mut().zip(self.hidden).zip(dscores) {
-                *weight = exp(*weight + hidden - softmax.largest) * softmax.scale;
+            for ((weight, key), dscore) in weights.iter_mut().zip(self.marks).zip(dscores) {
+                *weight = exp(*weight + hidden(query, *key) - softmax.largest) * softmax.scale;
                 *dscore = *weight * (*dscore - sum);
             }
             behind.fill(0.);

@@ -178,3 +178,24 @@ fn an_id_outside_the_vocabulary_is_refused() {
         assert!(message.contains("id 72 is outside the vocabulary of 72"), "{message}");
     }
 }
+
+/// Two answers to one beginning, side by side in one row, get the logits that each would get alone.
+#[test]
+fn branches_equal_rows_of_their_own() {
+    for name in NETWORKS {
+        let ids = expected(name).0.get(0).unwrap();
+        let part = |start, len| ids.narrow(0, start, len).unwrap();
+        let marks = [vec![1u8; 9], vec![2; 6], vec![3; 8]].concat();
+        let marks = Tensor::from_vec(marks, (1, 23), &Device::Cpu).unwrap();
+        for decoder in [load(&network(name)), load_for_training(&network(name))] {
+            let together =
+                full_logits(decoder.as_ref(), &ids.unsqueeze(0).unwrap(), Some(&marks)).get(0).unwrap();
+            for (start, len) in [(9, 6), (15, 8)] {
+                let alone = Tensor::cat(&[part(0, 9), part(start, len)], 0).unwrap().unsqueeze(0).unwrap();
+                let alone = full_logits(decoder.as_ref(), &alone, None).get(0).unwrap();
+                let got = together.narrow(0, start, len).unwrap();
+                assert_close(&got, &alone.narrow(0, 9, len).unwrap(), 1e-4, name);
+            }
+        }
+    }
+}

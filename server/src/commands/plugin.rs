@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use jnana_api::plugins::{PluginInfo, PluginState};
+use jnana_core::report::with_causes;
 
 use crate::assistant::{Assistant, open_plugins};
 use crate::catalog::Catalog;
@@ -19,7 +20,8 @@ fn plugins(settings: &Settings) -> Result<Vec<PluginInfo>> {
     match Assistant::load(&settings, &catalog, &library, Arc::default()) {
         Ok(assistant) => Ok(assistant.inputs.list()),
         Err(error) => {
-            eprintln!("listed without a language model, which encoders need: {error:#}");
+            let why = with_causes(error.as_ref());
+            eprintln!("listed without a language model, which encoders need: {why}");
             Ok(open_plugins(&settings, &catalog, &library, "", 0)?.list())
         }
     }

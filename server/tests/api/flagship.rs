@@ -41,8 +41,11 @@ async fn answers_in_the_flagships_shape(weights: &str, arguments: &[&str]) {
     let (phi, clip) = (home.path().join("phi-2-random"), home.path().join("clip-random"));
     random_model("phi-2", weights, &phi);
     random_model("clip-vit-base-patch32", "f32", &clip);
-    std::fs::write(phi.join("jnana.json"), r#"{ "name": "phi-2", "space": "phi-2", "template": "recipe" }"#)
-        .unwrap();
+    std::fs::write(
+        phi.join("jnana.json"),
+        r#"{ "format": 1, "name": "phi-2", "space": "phi-2", "template": "recipe" }"#,
+    )
+    .unwrap();
 
     let encoder = format!("vision.encoder={}", clip.display());
     let own = [OsStr::new("--model"), phi.as_os_str(), OsStr::new("--set"), OsStr::new(&encoder)];

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 pub struct Batch {
     /// `[b, t]`, u32. Padding and pictures have an id that means nothing.
     pub ids: Tensor,
-    /// `[b, t]`, u8: 1 at real positions, 0 at padding. `None` when there is no padding.
+    /// `[b, t]`, u8: 0 at padding, 1 at what a row begins with, from 2 on at its branches. `None` when all is 1.
     pub mask: Option<Tensor>,
     /// The pictures' features `[p, n, d]`, f32; `None` when no example has a picture.
     pub features: Option<Tensor>,
@@ -102,6 +102,7 @@ impl Collator {
         let t = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
         let positions = rows.iter().map(|row| row.ids.len()).sum();
         let (b, padded) = (rows.len(), rows.len() * t);
+        let plain = positions == padded && rows.iter().all(|row| row.branches.is_empty());
 
         let mut ids = vec![self.filler; padded];
         let mut mask = vec![0u8; padded];
@@ -112,7 +113,7 @@ impl Collator {
         for (row, example) in rows.iter().enumerate() {
             let (start, end) = (row * t, row * t + example.ids.len());
             ids[start..end].copy_from_slice(&example.ids);
-            mask[start..end].fill(1);
+            mark(&mut mask[start..end], &example.branches);
             for slot in &example.slots {
                 let (n, values) = self.picture(slot.picture)?;
                 let place = origin.iter_mut().skip(start + slot.position).take(n);
@@ -130,7 +131,7 @@ impl Collator {
                 self.features.as_ref().filter(|_| pictures > 0).map(|f| (pictures, f.positions(), f.width()));
             Ok(Batch {
                 ids: Tensor::from_vec(ids, (b, t), cpu)?,
-                mask: if positions == padded { None } else { Some(Tensor::from_vec(mask, (b, t), cpu)?) },
+                mask: if plain { None } else { Some(Tensor::from_vec(mask, (b, t), cpu)?) },
                 features: shape.map(|shape| Tensor::from_vec(features, shape, cpu)).transpose()?,
                 origin: Tensor::from_vec(origin, padded, cpu)?,
                 predicting: Tensor::from_vec(predicting, targets.len(), cpu)?,
@@ -148,6 +149,14 @@ impl Collator {
             Error::setting("data", "the features of the pictures", "examples with pictures and none")
         })?;
         Ok((features.positions(), features.of(number)?))
+    }
+}
+
+/// 1 up to the first branch, then 2 for it, 3 for the second, …
+fn mark(mask: &mut [u8], branches: &[usize]) {
+    mask.fill(1);
+    for (&start, mark) in branches.iter().zip(2..) {
+        mask[start..].fill(mark);
     }
 }
 

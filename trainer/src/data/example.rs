@@ -37,6 +37,8 @@ pub struct Example {
     pub ids: Vec<u32>,
     /// Its pictures, in order.
     pub slots: Vec<Slot>,
+    /// Where its branches begin, see [`branches`](super::branches); none where there is but one way on.
+    pub branches: Vec<usize>,
     /// What counts in the loss, in order. Nothing of a question, a picture or a marker is a target.
     pub targets: Vec<Target>,
     /// Tokens of the answers, without those that end them.
@@ -201,6 +203,7 @@ impl Renderer {
             answer_tokens: rendered.targets.len().saturating_sub(ends),
             ids,
             slots,
+            branches: Vec::new(),
             targets: rendered.targets,
         }
     }
@@ -222,6 +225,7 @@ impl Renderer {
                 weight: record.weight,
                 ids: ids.to_vec(),
                 slots: Vec::new(),
+                branches: Vec::new(),
                 targets: next.iter().enumerate().map(target).collect(),
                 answer_tokens: next.len(),
             })

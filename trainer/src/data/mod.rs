@@ -4,10 +4,11 @@
 //!    counted and named by [`faults`];
 //! 2. [`features`] runs the frozen vision encoder over the pictures once and keeps what comes out in a file;
 //! 3. [`example`] renders records as serving would, with a target for every token that counts;
-//! 4. [`plan`] deals examples of like length into batches, in an order that can be taken up again at any batch;
+//! 4. [`branches`] lets examples that begin alike share a row; [`plan`] deals examples of like length into batches, in an order that can be taken up again at any batch;
 //! 5. [`batch`] puts the examples of a batch into tensors, and [`loader`] does so ahead of the training loop.
 
 pub mod batch;
+pub mod branches;
 pub mod coco;
 pub mod easy_vqa;
 pub mod example;

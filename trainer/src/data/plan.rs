@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
+use super::branches;
 use super::example::Example;
 use crate::{Error, Result};
 
@@ -47,6 +48,16 @@ pub struct Buckets {
     /// Shortest first. What is longer than the last is left out. Default: the recipe's table.
     #[serde(default = "recipe")]
     pub list: Vec<Bucket>,
+    /// Most examples that begin alike and share a row, see [`branches`](super::branches), from 1 to 200. Default: 1.
+    #[serde(default = "one")]
+    pub branches: usize,
+}
+
+/// A branch's mark in a batch's mask is a byte.
+const MOST_BRANCHES: usize = 200;
+
+fn one() -> usize {
+    1
 }
 
 /// The recipe's stage 2: answers of up to 119 tokens in batches of 10 to 4.
@@ -58,7 +69,7 @@ fn recipe() -> Vec<Bucket> {
 
 impl Default for Buckets {
     fn default() -> Self {
-        Self { by: Measure::Answer, list: recipe() }
+        Self { by: Measure::Answer, list: recipe(), branches: 1 }
     }
 }
 
@@ -66,7 +77,7 @@ impl Buckets {
     /// Batches of one size whatever the length, as in the recipe's stage 1.
     #[must_use]
     pub fn plain(batch: usize) -> Self {
-        Self { by: Measure::Answer, list: vec![Bucket { up_to: u32::MAX as usize, batch }] }
+        Self { by: Measure::Answer, list: vec![Bucket { up_to: u32::MAX as usize, batch }], branches: 1 }
     }
 
     fn check(&self) -> Result<()> {
@@ -75,7 +86,23 @@ impl Buckets {
             let got = format!("{:?}", self.list);
             return Err(Error::setting("buckets", "rising lengths with batches of 1 or more", got));
         }
+        if !(1..=MOST_BRANCHES).contains(&self.branches) {
+            return Err(Error::setting("batches.branches", &format!("1 to {MOST_BRANCHES}"), self.branches));
+        }
         Ok(())
+    }
+
+    /// Examples that begin alike as branches of rows that fit the last bucket.
+    ///
+    /// # Errors
+    /// When the buckets make no sense.
+    pub fn join(&self, examples: Vec<Example>) -> Result<Vec<Example>> {
+        self.check()?;
+        let longest = match (self.by, self.list.last()) {
+            (Measure::Positions, Some(last)) => last.up_to,
+            _ => usize::MAX,
+        };
+        Ok(if self.branches > 1 { branches::join(examples, self.branches, longest) } else { examples })
     }
 
     fn of(&self, example: &Example) -> Option<usize> {
@@ -221,6 +248,7 @@ mod tests {
             weight,
             ids: vec![0; answer_tokens + 57],
             slots,
+            branches: Vec::new(),
             targets,
             answer_tokens,
         }

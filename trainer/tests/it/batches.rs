@@ -17,13 +17,13 @@ use jnana_trainer::data::record::{Content, Exchange, Record, pictures};
 use crate::support::{END_OF_TEXT, card, encoder, folder_of_pictures, tokenizer};
 
 /// Data of which the pictures have 49 positions 32 wide.
-struct Rig {
-    collator: Collator,
+pub struct Rig {
+    pub collator: Collator,
     data: tempfile::TempDir,
     _cache: tempfile::TempDir,
 }
 
-fn record(id: usize, image: Option<PathBuf>, question: usize, answer: usize) -> Record {
+pub fn record(id: usize, image: Option<PathBuf>, question: usize, answer: usize) -> Record {
     let exchange = Exchange {
         images: image.into_iter().collect(),
         question: "a ".repeat(question),
@@ -32,7 +32,7 @@ fn record(id: usize, image: Option<PathBuf>, question: usize, answer: usize) -> 
     Record::new(id.to_string(), Content::Conversation(vec![exchange]))
 }
 
-fn rig(records: impl Fn(&Path) -> Vec<Record>) -> Rig {
+pub fn rig(records: impl Fn(&Path) -> Vec<Record>) -> Rig {
     let (data, cache) = (folder_of_pictures(3), tempfile::tempdir().unwrap());
     let records = records(&data.path().join("images"));
     let go_on = &mut |_| ControlFlow::Continue(());

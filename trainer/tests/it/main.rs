@@ -8,6 +8,7 @@ mod draw;
 mod examples;
 mod features;
 mod interrupt;
+mod learner;
 mod metrics;
 mod optimizer;
 mod sources;
