@@ -169,7 +169,7 @@ pub(crate) fn write_gguf(
     config.check(file)?;
     if format == GgufFormat::Quantized(Quantization::Nf4) {
         let reason = "GGUF has no such format".to_owned();
-        return Err(crate::Error::Options { option: "gguf in nf4".into(), reason });
+        return Err(Error::Options { option: "gguf in nf4".into(), reason });
     }
     let divisors = divisors(config)?;
     let parts = parts(config, divisors.as_ref(), format)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use jnana_core::ModelCard;
+use jnana_media::Fit;
 use jnana_models::adapter::Adapter;
 use jnana_models::config::Config;
 use jnana_models::decoder::Decoder;
@@ -80,14 +81,7 @@ pub fn assemble(
     let features = match (vision, &encoder) {
         (Some(vision), Some(encoder)) => {
             let list = pictures(train.iter().chain(&held_out));
-            let mut progress = |filling: Filling| {
-                if filling.encoded > 0 && filling.ready.is_multiple_of(512) {
-                    say(&format!("pictures encoded: {} of {}", filling.ready, filling.total));
-                }
-                if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let features =
-                Features::prepare(&places.features, encoder, vision.fit, &list, 0.01, &mut progress)?;
+            let features = encode(encoder, vision.fit, &list, places, interrupt, &mut say)?;
             warnings.extend(features.faults().iter().map(|fault| format!("skipped {fault}")));
             Some(Arc::new(features))
         }
@@ -120,12 +114,33 @@ pub fn assemble(
     Ok(Assembled { learner, optimizer, train, held_out, records, warnings })
 }
 
+/// The features of all `pictures`, from the cache or computed now.
+///
+/// # Errors
+/// When too many pictures are broken, or somebody asked for an end meanwhile.
+pub(crate) fn encode(
+    encoder: &VisionEncoder,
+    fit: Fit,
+    pictures: &[PathBuf],
+    places: &Places,
+    interrupt: &Interrupt,
+    say: &mut impl FnMut(&str),
+) -> Result<Features> {
+    let mut progress = |filling: Filling| {
+        if filling.encoded > 0 && filling.ready.is_multiple_of(512) {
+            say(&format!("pictures encoded: {} of {}", filling.ready, filling.total));
+        }
+        if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Features::prepare(&places.features, encoder, fit, pictures, 0.01, &mut progress)
+}
+
 /// A path of its own, or one below `root`.
-fn below(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
     if path.exists() { path.to_owned() } else { root.join(path) }
 }
 
-fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
+pub(crate) fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
     let options = VisionOptions {
         feature_map: vision.feature_map()?,
         device: device.clone(),

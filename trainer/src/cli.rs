@@ -30,6 +30,10 @@ pub enum Command {
     Params(Params),
     /// Encode the pictures of a recipe's data ahead of a run
     Features(Train),
+    /// Measure what a model says: loss, captions, answers, each beside shuffled pictures
+    Eval(Eval),
+    /// Write down what a model answers to questions, to mix into its tuning
+    Answer(Answer),
     /// Draw pictures with captions and questions, and write text about them
     Draw(Draw),
 }
@@ -118,6 +122,51 @@ pub struct Params {
     /// Change of the recipe, such as lora.r=8; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// An evaluation, and where things are.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The evaluation
+    pub evaluation: PathBuf,
+    /// Folder of the data sets that it names
+    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of the models that it names
+    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
+    pub models: PathBuf,
+    /// Folder of the runs whose results it names
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Folder of the pictures' features [default: features in the runs' folder]
+    #[arg(long, value_name = "DIR")]
+    pub features: Option<PathBuf>,
+    /// Change of the evaluation, such as adapter=other/adapter; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder for `report.json` and `transcripts.jsonl`; by default only the table is printed
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Questions for a model.
+#[derive(Debug, Args)]
+pub struct Answer {
+    /// The model: a folder or a GGUF file
+    #[arg(long, value_name = "PATH")]
+    pub model: PathBuf,
+    /// Chats, JSON Lines; the first question of each is asked
+    #[arg(long, value_name = "FILE")]
+    pub questions: PathBuf,
+    /// Most questions
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Longer answers are dropped
+    #[arg(long, default_value_t = 120)]
+    pub max_tokens: usize,
+    /// The answers as chats, JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// A set of drawings.

@@ -124,6 +124,10 @@ pub enum Error {
     #[error(transparent)]
     Card(#[from] jnana_core::model_card::CardError),
 
+    /// A model gave no answer.
+    #[error(transparent)]
+    Generate(#[from] crate::eval::generate::GenerateError),
+
     /// A tensor operation failed.
     #[error("{operation}: {source}")]
     Compute {

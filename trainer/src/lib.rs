@@ -4,7 +4,7 @@
 //! - [`recipe`] is what a person writes, [`assemble`] makes of it what a [`session`] trains, [`products`] are what is left;
 //! - [`data`] turns files into batches, [`draw`] makes such files;
 //! - [`train`] has what every stage's loop is made of: optimiser, schedule, checkpoints, events;
-//! - [`eval`] scores answers;
+//! - [`evaluation`] has a model answer and [`eval`] scores what it says;
 //! - [`cli`] and [`commands`] are the program `jnana-trainer`.
 
 pub mod assemble;
@@ -14,6 +14,7 @@ pub mod data;
 pub mod draw;
 mod error;
 pub mod eval;
+pub mod evaluation;
 mod initial;
 pub mod learner;
 pub mod products;

@@ -169,12 +169,7 @@ impl Recipe {
     /// # Errors
     /// When the file cannot be read, a key is unknown or a value is impossible.
     pub fn read(path: &Path, changes: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let mut table: Table = text.parse().map_err(wrong(path))?;
-        for change in changes {
-            apply(&mut table, change)?;
-        }
-        let recipe: Self = table.try_into().map_err(wrong(path))?;
+        let recipe: Self = read_changed(path, changes)?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -208,6 +203,19 @@ impl Recipe {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads a TOML file and changes it by `KEY=VALUE` pairs.
+///
+/// # Errors
+/// When the file cannot be read, a key is unknown or a value is impossible.
+pub(crate) fn read_changed<T: for<'de> Deserialize<'de>>(path: &Path, changes: &[String]) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let mut table: Table = text.parse().map_err(wrong(path))?;
+    for change in changes {
+        apply(&mut table, change)?;
+    }
+    table.try_into().map_err(wrong(path))
 }
 
 fn wrong(path: &Path) -> impl FnOnce(toml::de::Error) -> Error {

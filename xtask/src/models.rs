@@ -22,7 +22,7 @@ pub fn folder() -> Result<PathBuf> {
 }
 
 /// The product's own rule for its home folder.
-fn home() -> Result<PathBuf> {
+pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("JNANA_HOME") {
         return Ok(home.into());
     }

@@ -1,6 +1,8 @@
 //! What `jnana-trainer` does: one file a command.
 
+mod answer;
 mod draw;
+mod eval;
 mod export;
 mod merge;
 mod params;
@@ -25,6 +27,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Merge(merge) => merge::run(&merge),
         Command::Export(export) => export::run(&export),
         Command::Params(params) => params::run(&params),
+        Command::Eval(eval) => eval::run(&eval),
+        Command::Answer(answer) => answer::run(&answer),
         Command::Draw(draw) => draw::run(&draw),
     }
 }

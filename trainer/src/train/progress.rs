@@ -56,9 +56,13 @@ impl Progress {
     }
 }
 
+/// How bars look.
+pub(crate) fn style() -> ProgressStyle {
+    ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn bar(steps: u64, done: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(steps).with_style(style).with_position(done);
+    let bar = ProgressBar::new(steps).with_style(style()).with_position(done);
     bar.reset_eta();
     bar
 }

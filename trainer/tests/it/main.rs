@@ -11,5 +11,6 @@ mod interrupt;
 mod learner;
 mod metrics;
 mod optimizer;
+mod runs;
 mod sources;
 mod support;

@@ -32,8 +32,9 @@ pub fn write_json(path: &Path, value: &Value) {
     std::fs::write(path, value.to_string()).unwrap();
 }
 
-/// Cuts the recipe's markers into as many tokens as GPT-2 does, and everything else into words and single characters.
-pub fn tokenizer() -> Tokenizer {
+/// Lays a tokenizer's files into a model's folder: it cuts the recipe's markers into as many tokens as GPT-2 does, and
+/// everything else into words and single characters.
+pub fn write_tokenizer(folder: &Path) {
     let words = [
         "capt",
         "ion",
@@ -63,9 +64,13 @@ pub fn tokenizer() -> Tokenizer {
         "decoder": null, "added_tokens": [end], "pre_tokenizer": split,
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "?"}
     });
+    write_json(&folder.join("tokenizer.json"), &json);
+    write_json(&folder.join("tokenizer_config.json"), &json!({"eos_token": "<|endoftext|>"}));
+}
+
+pub fn tokenizer() -> Tokenizer {
     let folder = tempfile::tempdir().unwrap();
-    write_json(&folder.path().join("tokenizer.json"), &json);
-    write_json(&folder.path().join("tokenizer_config.json"), &json!({"eos_token": "<|endoftext|>"}));
+    write_tokenizer(folder.path());
     Tokenizer::from_folder(folder.path()).unwrap().unwrap()
 }
 
@@ -83,19 +88,24 @@ pub fn card(context: usize) -> ModelCard {
 /// A small random CLIP, made of the fixture of `jnana-models`, for pictures of `8·grid` pixels: `grid²` positions 32 wide.
 /// Another `change` is an encoder with other weights.
 pub fn encoder(grid: usize, change: f64) -> VisionEncoder {
+    let folder = tempfile::tempdir().unwrap();
+    write_encoder(folder.path(), grid, change);
+    VisionEncoder::load(folder.path(), &VisionOptions::default()).unwrap()
+}
+
+/// The folder of an [`encoder`].
+pub fn write_encoder(folder: &Path, grid: usize, change: f64) {
     const POSITIONS: &str = "vision_model.embeddings.position_embedding.weight";
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/fixtures/vision/clip");
-    let folder = tempfile::tempdir().unwrap();
     let mut config: Value =
         serde_json::from_slice(&std::fs::read(fixture.join("config.json")).unwrap()).unwrap();
     config["vision_config"]["image_size"] = json!(8 * grid);
-    write_json(&folder.path().join("config.json"), &config);
+    write_json(&folder.join("config.json"), &config);
     let mut tensors =
         candle_core::safetensors::load(fixture.join("model.safetensors"), &Device::Cpu).unwrap();
     let rows = grid * grid + 1;
     let waves: Vec<f32> = (0..rows * 32).map(|i| (i as f32 * 0.37).sin()).collect();
     let waves = Tensor::from_vec(waves, (rows, 32), &Device::Cpu).unwrap();
     tensors.insert(POSITIONS.to_owned(), (waves * change).unwrap());
-    candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
-    VisionEncoder::load(folder.path(), &VisionOptions::default()).unwrap()
+    candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
 }

@@ -1,0 +1,408 @@
+//! An evaluation: which model answers which questions, and how well.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use jnana_core::ModelCard;
+use jnana_core::request::Embeddings;
+use jnana_models::adapter::Adapter;
+use jnana_models::projector::Projector;
+use jnana_models::{LoadOptions, Loaded, Mode, load_decoder};
+use serde::{Deserialize, Serialize};
+
+use crate::assemble::{Places, below, encode, open_encoder};
+use crate::data::batch::Collator;
+use crate::data::example::Renderer;
+use crate::data::features::Features;
+use crate::data::plan::{Buckets, Plan};
+use crate::data::record::{Content, Record, pictures};
+use crate::data::source::{self, Source};
+use crate::eval::generate::{Generator, Question, Said};
+use crate::eval::report::HeldOutLoss;
+use crate::eval::{AnswerScores, Answered, CaptionScores, Captioned, Compared, Report};
+use crate::learner::Learner;
+use crate::recipe::{DecoderRecipe, VisionRecipe, read_changed};
+use crate::session::{Examples, measure};
+use crate::train::interrupt::Interrupt;
+use crate::{Error, Result};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// The loss on the answers.
+    Loss,
+    /// Captions that the model makes, beside those of people.
+    Captions,
+    /// Answers to questions, beside the references.
+    Answers,
+}
+
+/// A range of the pictures, sorted by path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Pictures before the first.
+    #[serde(default)]
+    pub skip: usize,
+    /// Most pictures.
+    pub take: usize,
+}
+
+/// An evaluation as a file describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Name of the data in the report.
+    pub name: String,
+    /// What is measured, in this order.
+    pub measure: Vec<Measure>,
+    /// The decoder.
+    pub decoder: DecoderRecipe,
+    /// An adapter's folder, below the runs' folder unless it is a path of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+    /// Encoder and projector, where the data has pictures; the projector has to be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vision: Option<VisionRecipe>,
+    /// On what: the records that a run would learn from.
+    pub data: Vec<Source>,
+    /// Which of its pictures. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<Part>,
+    /// What is asked for a caption.
+    #[serde(default = "question")]
+    pub question: String,
+    /// Most tokens of an answer. Default: 64.
+    #[serde(default = "max_tokens")]
+    pub max_tokens: usize,
+}
+
+fn question() -> String {
+    "Describe this image briefly.".to_owned()
+}
+
+fn max_tokens() -> usize {
+    64
+}
+
+/// A question with what was said to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transcript {
+    /// File name of the picture that belongs to it.
+    pub picture: Option<String>,
+    /// What was asked.
+    pub question: String,
+    /// What the model said.
+    pub answer: String,
+    /// What people said.
+    pub references: Vec<String>,
+}
+
+/// Something to ask.
+struct Asked {
+    picture: Option<PathBuf>,
+    question: String,
+    references: Vec<String>,
+}
+
+impl Evaluation {
+    /// Reads an evaluation and changes it by `KEY=VALUE` pairs, as a recipe.
+    ///
+    /// # Errors
+    /// When the file cannot be read, a key is unknown or a value is impossible.
+    pub fn read(path: &Path, changes: &[String]) -> Result<Self> {
+        read_changed(path, changes)
+    }
+
+    /// Evaluates. `progress` is told how many answers of how many there are.
+    ///
+    /// # Errors
+    /// When something is missing or damaged, or somebody asked for an end.
+    pub fn run(
+        &self,
+        places: &Places,
+        interrupt: &Interrupt,
+        mut say: impl FnMut(&str),
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(Report, Vec<Transcript>)> {
+        let records = self.records(&places.data)?;
+        let sight =
+            self.vision.as_ref().map(|vision| Sight::open(vision, &records, places, interrupt, &mut say));
+        let sight = sight.transpose()?;
+        let mut report = Report {
+            model: self.model(),
+            data: self.name.clone(),
+            loss: None,
+            captions: None,
+            answers: None,
+        };
+        let mut transcripts = Vec::new();
+        for what in &self.measure {
+            if *what == Measure::Loss {
+                say("measuring the loss");
+                report.loss = Some(self.loss(&records, sight.as_ref(), places)?);
+                continue;
+            }
+            let asked = match what {
+                Measure::Captions => captions(&records, &self.question),
+                _ => questions(&records),
+            };
+            let compared = self.ask(&asked, sight.as_ref(), places, interrupt, &mut progress)?;
+            match what {
+                Measure::Captions => {
+                    report.captions =
+                        Some(compared.map(|answers| CaptionScores::of(&captioned(&asked, answers))));
+                }
+                _ => {
+                    report.answers =
+                        Some(compared.map(|answers| AnswerScores::of(&answered(&asked, answers))))
+                }
+            }
+            transcripts.extend(asked.into_iter().zip(compared.own).map(|(asked, answer)| {
+                Transcript {
+                    picture: asked
+                        .picture
+                        .as_deref()
+                        .and_then(Path::file_name)
+                        .map(|name| name.to_string_lossy().into()),
+                    question: asked.question,
+                    answer,
+                    references: asked.references,
+                }
+            }));
+        }
+        Ok((report, transcripts))
+    }
+
+    fn model(&self) -> String {
+        let decoder = self.decoder.model.display().to_string();
+        match &self.adapter {
+            Some(adapter) => format!("{decoder} + {}", adapter.display()),
+            None => decoder,
+        }
+    }
+
+    fn records(&self, data: &Path) -> Result<Vec<Record>> {
+        let mut records = source::read(&self.data, data)?.train;
+        if let Some(Part { skip, take }) = self.pictures {
+            let chosen: Vec<PathBuf> = pictures(&records).into_iter().skip(skip).take(take).collect();
+            records.retain(|record| record.images().iter().all(|image| chosen.iter().any(|c| c == image)));
+        }
+        if records.is_empty() {
+            return Err(Error::setting("data", "at least one record", "none"));
+        }
+        Ok(records)
+    }
+
+    fn load(&self, places: &Places, mode: Mode) -> Result<(Loaded, ModelCard)> {
+        let path = below(&places.models, &self.decoder.model);
+        let adapter = self.adapter.as_ref().map(|adapter| below(&places.runs, adapter));
+        let adapter = adapter.map(|folder| Adapter::load(&folder, &Device::Cpu)).transpose()?;
+        let options = LoadOptions {
+            mode,
+            vocab_rows: self.decoder.vocab_rows,
+            adapter: adapter.map(Arc::new),
+            ..LoadOptions::new(Device::Cpu)
+        };
+        let loaded = load_decoder(&path, &options)?;
+        let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| Error::File {
+            path: path.clone(),
+            expected: "a model with a tokenizer".to_owned(),
+            got: "none".to_owned(),
+        })?;
+        let card = ModelCard::load(&path, &loaded.info.name, loaded.decoder.shape(), tokenizer)?;
+        Ok((loaded, card))
+    }
+
+    fn loss(
+        &self,
+        records: &[Record],
+        sight: Option<&Sight>,
+        places: &Places,
+    ) -> Result<Compared<HeldOutLoss>> {
+        let (Loaded { decoder, tokenizer, .. }, card) = self.load(places, Mode::Training)?;
+        let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
+        let features = sight.map(|sight| &sight.features);
+        let positions = features.map_or(0, |features| features.positions());
+        let renderer = Renderer::new(&card, tokenizer, None, positions)?;
+        let learner =
+            Learner { decoder, projector: sight.map(|sight| sight.projector.clone()), adapter: None };
+        let buckets = Buckets::plain(8);
+        let measured = |shuffled: bool| -> Result<HeldOutLoss> {
+            let number = |path: &Path| sight.and_then(|sight| sight.number(path, shuffled));
+            let examples = renderer.render_all(records, number, 0.01)?.list;
+            let plan = Arc::new(Plan::new(&examples, &buckets, 0)?);
+            let tokens = examples.iter().map(|example| example.targets.len()).sum();
+            let collator = Collator {
+                examples: Arc::new(examples),
+                features: features.cloned(),
+                filler: renderer.filler(),
+            };
+            let loss = measure(&learner, &Examples { collator, plan })?;
+            Ok(HeldOutLoss { tokens, loss })
+        };
+        let own = measured(false)?;
+        Ok(Compared { own, shuffled: sight.map(|_| measured(true)).transpose()? })
+    }
+
+    /// What the model says to each question, and what with the pictures shuffled.
+    fn ask(
+        &self,
+        asked: &[Asked],
+        sight: Option<&Sight>,
+        places: &Places,
+        interrupt: &Interrupt,
+        progress: &mut impl FnMut(usize, usize),
+    ) -> Result<Compared<Vec<String>>> {
+        let (Loaded { decoder, tokenizer, .. }, card) = self.load(places, Mode::Inference)?;
+        let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
+        let generator = Generator::start(decoder, tokenizer, card, self.max_tokens);
+        let total = asked.len() * (1 + usize::from(sight.is_some()));
+        let mut done = 0;
+        let mut round = |shuffled: bool| -> Result<Vec<String>> {
+            let mut shown = Shown { sight, shuffled, last: None };
+            let pictures = asked.iter().map(|asked| shown.picture(asked.picture.as_deref()));
+            let pictures = pictures.collect::<Result<Vec<_>>>()?;
+            let questions = asked.iter().zip(pictures);
+            let questions =
+                questions.map(|(asked, picture)| Question { picture, words: asked.question.clone() });
+            let mut answers = Vec::with_capacity(asked.len());
+            generator.answer(questions, |Said { text, .. }| -> Result<()> {
+                answers.push(text);
+                done += 1;
+                progress(done, total);
+                if interrupt.requested() {
+                    Err(Error::Stopped { while_doing: "answering questions" })
+                } else {
+                    Ok(())
+                }
+            })?;
+            Ok(answers)
+        };
+        let own = round(false)?;
+        Ok(Compared { own, shuffled: sight.map(|_| round(true)).transpose()? })
+    }
+}
+
+impl<T> Compared<T> {
+    fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> Compared<U> {
+        Compared { own: change(&self.own), shuffled: self.shuffled.as_ref().map(change) }
+    }
+}
+
+/// What shows pictures to a decoder.
+struct Sight {
+    features: Arc<Features>,
+    projector: Projector,
+    /// Each picture with the one that stands for it when they are shuffled.
+    others: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl Sight {
+    fn open(
+        vision: &VisionRecipe,
+        records: &[Record],
+        places: &Places,
+        interrupt: &Interrupt,
+        say: &mut impl FnMut(&str),
+    ) -> Result<Self> {
+        let encoder = open_encoder(vision, &places.models, &Device::Cpu)?;
+        let list = pictures(records);
+        let features = Arc::new(encode(&encoder, vision.fit, &list, places, interrupt, say)?);
+        let path =
+            vision.projector.as_ref().ok_or_else(|| Error::setting("vision.projector", "a file", "none"))?;
+        let projector = Projector::load(&below(&places.runs, path), DType::F32, &Device::Cpu)?;
+        let half = list.iter().cycle().skip(list.len() / 2);
+        let others = list.iter().cloned().zip(half.cloned()).collect();
+        Ok(Self { features, projector, others })
+    }
+
+    fn number(&self, picture: &Path, shuffled: bool) -> Option<u32> {
+        let picture = if shuffled { self.others.get(picture)? } else { picture };
+        self.features.number(picture)
+    }
+
+    fn project(&self, number: u32) -> Result<Embeddings> {
+        let shape = (1, self.features.positions(), self.features.width());
+        let values: Vec<f32> = self.features.of(number)?.iter().map(|value| value.to_f32()).collect();
+        let rows = Tensor::from_vec(values, shape, &Device::Cpu)
+            .and_then(|features| self.projector.forward(&features)?.squeeze(0));
+        let rows = rows.map_err(Error::compute("project a picture"))?;
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        Ok(Embeddings { rows, key, source: "vision".to_owned() })
+    }
+}
+
+/// Pictures as they are shown; questions about the same one follow each other.
+struct Shown<'a> {
+    sight: Option<&'a Sight>,
+    shuffled: bool,
+    last: Option<(u32, Arc<Embeddings>)>,
+}
+
+impl Shown<'_> {
+    fn picture(&mut self, path: Option<&Path>) -> Result<Option<Arc<Embeddings>>> {
+        let (Some(sight), Some(path)) = (self.sight, path) else { return Ok(None) };
+        let number = sight.number(path, self.shuffled).ok_or_else(|| Error::File {
+            path: path.to_owned(),
+            expected: "a picture".to_owned(),
+            got: "one that was skipped".to_owned(),
+        })?;
+        if let Some((last, embeddings)) = &self.last
+            && *last == number
+        {
+            return Ok(Some(Arc::clone(embeddings)));
+        }
+        let embeddings = Arc::new(sight.project(number)?);
+        self.last = Some((number, Arc::clone(&embeddings)));
+        Ok(Some(embeddings))
+    }
+}
+
+/// One question a picture, with all captions of it.
+fn captions(records: &[Record], question: &str) -> Vec<Asked> {
+    let mut references: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
+    for record in records {
+        if let Content::Caption { image, caption } = &record.content {
+            references.entry(image).or_default().push(caption.clone());
+        }
+    }
+    let asked = |(picture, references): (&Path, Vec<String>)| Asked {
+        picture: Some(picture.to_owned()),
+        question: question.to_owned(),
+        references,
+    };
+    references.into_iter().map(asked).collect()
+}
+
+/// The first question of each conversation.
+fn questions(records: &[Record]) -> Vec<Asked> {
+    let asked = |record: &Record| match &record.content {
+        Content::Conversation(exchanges) => exchanges.first().map(|exchange| Asked {
+            picture: exchange.images.first().cloned(),
+            question: exchange.question.clone(),
+            references: vec![exchange.answer.clone()],
+        }),
+        _ => None,
+    };
+    records.iter().filter_map(asked).collect()
+}
+
+fn captioned(asked: &[Asked], answers: &[String]) -> Vec<Captioned> {
+    let pairs = asked.iter().zip(answers);
+    // Every picture was found by a caption of it.
+    pairs.filter_map(|(asked, answer)| Captioned::new(answer, &asked.references).ok()).collect()
+}
+
+fn answered(asked: &[Asked], answers: &[String]) -> Vec<Answered> {
+    let pair = |(asked, answer): (&Asked, &String)| Answered {
+        question: asked.question.clone(),
+        answer: answer.clone(),
+        reference: asked.references.first().cloned().unwrap_or_default(),
+    };
+    asked.iter().zip(answers).map(pair).collect()
+}
