@@ -1,5 +1,6 @@
 //! `jnana.json`: what Jñāna has to know about a model beside its weights.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,13 @@ pub struct CardFile {
     /// Token ids that end an answer, beside the template's stop tokens. Default: the tokenizer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eos: Option<Vec<u32>>,
+    /// Folder of an adapter in PEFT's format that runs beside the weights, below the card's folder. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
+    /// Projectors into the embedding space, by the id of the plugin whose encoder they go with; files below the card's
+    /// folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projectors: BTreeMap<String, PathBuf>,
 }
 
 /// A template by name or in full.
@@ -106,29 +114,25 @@ impl CardFile {
         Self { format: FORMAT, ..Self::default() }
     }
 
-    /// Writes `jnana.json` into a model folder.
+    /// Writes the card of a model: `jnana.json` into a folder, `model.jnana.json` beside a file `model.gguf`.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), CardError> {
-        let path = folder.join(FILE_NAME);
+    pub fn write(&self, model: &Path) -> Result<(), CardError> {
+        let path = own_place(model);
         let json = serde_json::to_vec_pretty(self)
             .map_err(|source| CardError::Json { path: path.clone(), source })?;
         std::fs::write(&path, json).map_err(|source| CardError::Io { operation: "write", path, source })
     }
 
-    /// Reads the card of a model: in a folder `jnana.json`, beside a file `model.gguf` first `model.jnana.json`, then
-    /// `jnana.json`. `None` where there is none; the path is that of the card.
+    /// Reads the card of a model: in a folder `jnana.json`, else that of its only GGUF file; beside a file `model.gguf`
+    /// `model.jnana.json`, else `jnana.json`. `None` where there is none; the path is that of the card.
     ///
     /// # Errors
     /// When there is one that cannot be read.
     pub fn read(model: &Path) -> Result<Option<(Self, PathBuf)>, CardError> {
-        let places = if model.is_dir() {
-            vec![model.join(FILE_NAME)]
-        } else {
-            vec![model.with_extension(FILE_NAME), model.with_file_name(FILE_NAME)]
-        };
-        let Some(path) = places.into_iter().find(|place| place.exists()) else { return Ok(None) };
+        let places = [Some(own_place(model)), other_place(model)];
+        let Some(path) = places.into_iter().flatten().find(|place| place.exists()) else { return Ok(None) };
         let bytes = std::fs::read(&path).map_err(|source| CardError::Io {
             operation: "read",
             path: path.clone(),
@@ -141,6 +145,30 @@ impl CardFile {
         }
         Ok(Some((card, path)))
     }
+
+    /// The folder of the adapter that the card of the model at `model` names.
+    ///
+    /// # Errors
+    /// When there is a card that cannot be read.
+    pub fn adapter_of(model: &Path) -> Result<Option<PathBuf>, CardError> {
+        let Some((card, at)) = Self::read(model)? else { return Ok(None) };
+        Ok(card.adapter.map(|folder| at.with_file_name(folder)))
+    }
+}
+
+/// Where a model's card is written, and looked for first.
+fn own_place(model: &Path) -> PathBuf {
+    if model.is_dir() { model.join(FILE_NAME) } else { model.with_extension(FILE_NAME) }
+}
+
+/// Where it is looked for then: beside a file the card of its folder, in a folder the card of its only GGUF file.
+fn other_place(model: &Path) -> Option<PathBuf> {
+    if !model.is_dir() {
+        return Some(model.with_file_name(FILE_NAME));
+    }
+    let files = std::fs::read_dir(model).ok()?.flatten().map(|entry| entry.path());
+    let mut gguf = files.filter(|file| file.extension().is_some_and(|it| it.eq_ignore_ascii_case("gguf")));
+    gguf.next().filter(|_| gguf.next().is_none()).map(|file| file.with_extension(FILE_NAME))
 }
 
 /// A model's card with every default filled in.
@@ -156,6 +184,8 @@ pub struct ModelCard {
     pub context: usize,
     /// Token ids that end an answer.
     pub stop_ids: Vec<u32>,
+    /// Files of projectors into the space, by plugin.
+    pub projectors: BTreeMap<String, PathBuf>,
 }
 
 impl ModelCard {
@@ -188,6 +218,11 @@ impl ModelCard {
             stop_ids: stop_ids(&template, &eos, tokenizer),
             template,
             context,
+            projectors: card
+                .projectors
+                .into_iter()
+                .map(|(plugin, file)| (plugin, at.with_file_name(file)))
+                .collect(),
         })
     }
 

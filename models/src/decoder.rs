@@ -2,6 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
+use crate::pass::Pass;
+
 /// Shapes that a decoder's user has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecoderShape {
@@ -137,6 +139,9 @@ impl Span<'_> {
     }
 }
 
+/// Where the rows of a batch stand and what they see, the same for all layers.
+pub struct Batch(pub(crate) Pass<'static, 'static>);
+
 /// A network that continues a sequence of embeddings.
 ///
 /// Linears work on all rows of a step at once; only attention looks at the sequences one by one, so no padding is needed
@@ -172,7 +177,34 @@ pub trait Decoder: Send {
     ///
     /// # Errors
     /// When shapes disagree.
-    fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> Result<Tensor>;
+    fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+        let (b, t, width) = embeds.dims3()?;
+        let batch = self.batch((b, t), mask)?;
+        let mut rows = embeds.reshape((b * t, width))?;
+        for layer in 0..self.shape().layers {
+            rows = self.layer(layer, &rows, &batch)?;
+        }
+        self.finish(&rows)?.reshape((b, t, width))
+    }
+
+    /// What the layers need of a batch of `b` rows of `t` positions: [`forward_padded`](Decoder::forward_padded) in steps,
+    /// for whoever keeps nothing but what goes into each layer.
+    ///
+    /// # Errors
+    /// When the mask has another shape.
+    fn batch(&self, shape: (usize, usize), mask: Option<&Tensor>) -> Result<Batch>;
+
+    /// One layer over the rows of a batch, `[b * t, width]` to the same shape.
+    ///
+    /// # Errors
+    /// When shapes disagree or there is no such layer.
+    fn layer(&self, layer: usize, rows: &Tensor, batch: &Batch) -> Result<Tensor>;
+
+    /// The last norm, `[n, width]` to the same shape.
+    ///
+    /// # Errors
+    /// When shapes disagree.
+    fn finish(&self, rows: &Tensor) -> Result<Tensor>;
 
     /// Minus the logarithm of the probability that each target has behind its hidden row: `hidden` is `[n, width]`,
     /// `targets` u32 `[n]`, the result `[n]` in f32. Its mean is PyTorch's `cross_entropy`, so rows without a target have

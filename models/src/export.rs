@@ -12,8 +12,8 @@ use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
 use crate::weights::{Entry, SafetensorsWriter, Stored, TensorSource, nf4_entries, nf4_parts};
 use crate::{Error, Result};
 
-/// Files that a tokenizer may consist of.
-const TOKENIZER_FILES: [&str; 9] = [
+/// Files that a tokenizer may consist of; the last says which tokens end a text.
+const TOKENIZER_FILES: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -23,7 +23,11 @@ const TOKENIZER_FILES: [&str; 9] = [
     "encoder.json",
     "vocab.bpe",
     "chat_template.jinja",
+    "generation_config.json",
 ];
+
+/// The fields of `config.json` that may name the type of the weights; the second is what transformers called it before 5.
+const TYPES: [&str; 2] = ["dtype", "torch_dtype"];
 
 /// The field of `config.json` that says how weights are quantised.
 const QUANTIZATION: &str = "quantization_config";
@@ -48,7 +52,7 @@ pub fn export_folder(
         writer.write(&part.dense(source.read(&part.name, &Device::Cpu)?)?)?;
     }
     writer.finish()?;
-    let mut config = cut_config(config, &parts);
+    let mut config = with_dtype(cut_config(config, &parts), dtype);
     if let Some(fields) = config.as_object_mut() {
         fields.remove(QUANTIZATION);
     }
@@ -89,7 +93,7 @@ pub fn export_nf4(
         tensors.iter().try_for_each(|tensor| writer.write(tensor))?;
     }
     writer.finish()?;
-    let mut config = cut_config(config, &parts);
+    let mut config = with_dtype(cut_config(config, &parts), dtype);
     config[QUANTIZATION] = json!({
         "quant_method": "bitsandbytes",
         "load_in_4bit": true,
@@ -165,6 +169,23 @@ pub(crate) fn read(source: &dyn TensorSource, name: &str, expected: &[usize]) ->
     source.read(name, &Device::Cpu)?.into_dense().map_err(Error::compute(name))
 }
 
+/// A `config.json` whose weights are in `dtype` (f32, f16 or bf16): where it names their type, it names this one.
+/// transformers casts to the type that is named.
+#[must_use]
+pub fn with_dtype(mut config: Json, dtype: DType) -> Json {
+    let name = match dtype {
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        _ => "float32",
+    };
+    for key in TYPES {
+        if let Some(field) = config.get_mut(key) {
+            *field = name.into();
+        }
+    }
+    config
+}
+
 /// Writes `config.json`.
 ///
 /// # Errors
@@ -181,11 +202,13 @@ pub(crate) fn write_json(path: &Path, json: &Json) -> Result<()> {
     fs::rename(&partial, path).map_err(Error::io("rename", &partial))
 }
 
-/// Copies the files of the tokenizer in one folder into another; returns how many there were.
+/// Copies the files of the tokenizer of a model, a folder or a GGUF file with them beside it, into another folder; returns
+/// how many there were.
 ///
 /// # Errors
 /// When a file cannot be copied.
-pub fn copy_tokenizer(from: &Path, to: &Path) -> Result<usize> {
+pub fn copy_tokenizer(model: &Path, to: &Path) -> Result<usize> {
+    let from = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new(".")) };
     let there = TOKENIZER_FILES
         .iter()
         .map(|file| (from.join(file), to.join(file)))

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::decoder::{Decoder, DecoderShape, Span};
+use crate::decoder::{Batch, Decoder, DecoderShape, Span};
 use crate::embedding::Embedding;
 use crate::error::Error;
 use crate::grad;
@@ -240,7 +240,7 @@ impl Llama {
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x, index, pass)?;
         }
-        self.norm.forward(&x)
+        self.finish(&x)
     }
 }
 
@@ -268,10 +268,19 @@ impl Decoder for Llama {
         Ok(hidden)
     }
 
-    fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> candle_core::Result<Tensor> {
-        let (b, t, width) = embeds.dims3()?;
-        let pass = Pass::over_batch((b, t), mask, &self.rotary, self.dtype, &self.device, self.mode)?;
-        self.hidden(&embeds.reshape((b * t, width))?, &pass)?.reshape((b, t, width))
+    fn batch(&self, shape: (usize, usize), mask: Option<&Tensor>) -> candle_core::Result<Batch> {
+        Pass::over_batch(shape, mask, &self.rotary, self.dtype, &self.device, self.mode).map(Batch)
+    }
+
+    fn layer(&self, layer: usize, rows: &Tensor, batch: &Batch) -> candle_core::Result<Tensor> {
+        match self.layers.get(layer) {
+            Some(network) => network.forward(rows, layer, &batch.0),
+            None => candle_core::bail!("there is no layer {layer}: the network has {}", self.layers.len()),
+        }
+    }
+
+    fn finish(&self, rows: &Tensor) -> candle_core::Result<Tensor> {
+        self.norm.forward(rows)
     }
 
     fn losses(&self, hidden: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {

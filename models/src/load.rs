@@ -229,6 +229,8 @@ pub(crate) fn chat_template(folder: &Path) -> Option<String> {
     json["chat_template"].as_str().map(str::to_owned)
 }
 
+/// A file's name without its ending, a folder's whole: `phi-1.5` is no ending.
 fn name_of(path: &Path) -> String {
-    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

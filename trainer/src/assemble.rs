@@ -107,9 +107,9 @@ pub fn assemble(
     };
     let Base { decoder, adapter, variables, .. } = base;
     let projector_rate = vision.map_or(1., |vision| vision.rate);
-    let groups = by_decay(projector_variables, projector_rate, recipe.weight_decay);
-    let groups = groups.into_iter().chain(by_decay(variables, 1., recipe.weight_decay)).collect();
-    let optimizer = AdamW::new(groups, recipe.adamw)?;
+    let of_projector = Group::by_decay(projector_variables, projector_rate, recipe.weight_decay);
+    let of_decoder = Group::by_decay(variables, 1., recipe.weight_decay);
+    let optimizer = AdamW::new(of_projector.into_iter().chain(of_decoder).collect(), recipe.adamw)?;
     let learner = Learner { decoder, projector, adapter };
     Ok(Assembled { learner, optimizer, train, held_out, records, warnings })
 }
@@ -277,10 +277,4 @@ impl Network {
         let (decoder, tokenizer) = (build(&config, &weights, None)?, Tokenizer::from_folder(folder)?);
         Ok(Self { decoder, tokenizer, name, adapter: None, variables })
     }
-}
-
-/// Weight decay is for matrices: norms, biases and factors keep their size.
-fn by_decay(variables: Variables, rate: f64, weight_decay: f64) -> [Group; 2] {
-    let (matrices, others) = variables.into_iter().partition(|(_, variable)| variable.rank() >= 2);
-    [Group { variables: matrices, rate, weight_decay }, Group { variables: others, rate, weight_decay: 0. }]
 }

@@ -34,6 +34,8 @@ pub enum Command {
     Eval(Eval),
     /// Write down what a model answers to questions, to mix into its tuning
     Answer(Answer),
+    /// Learn a tokenizer of GPT-2's kind from text, for a model that is pre-trained from nothing
+    Tokenizer(Tokenizer),
     /// Draw pictures with captions and questions, and write text about them
     Draw(Draw),
 }
@@ -78,18 +80,15 @@ pub struct Merge {
     /// The adapter's folder, in PEFT's format
     #[arg(long, value_name = "DIR")]
     pub adapter: PathBuf,
-    /// Merge into the base as NF4 would have it, as it was while the adapter was trained
+    /// Merge into the base as NF4 has it, as it was while the adapter was trained
     #[arg(long)]
     pub nf4: bool,
-    /// f32, f16 or bf16
+    /// As export's --format
     #[arg(long, default_value = "f16", value_name = "TYPE")]
     pub dtype: String,
-    /// Keeps only so many rows of embedding and head
-    #[arg(long)]
-    pub vocab_rows: Option<usize>,
-    /// Folder to write
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// What is written
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// A model in another format.
@@ -100,9 +99,23 @@ pub struct Export {
     /// f32, f16 or bf16 for a Hugging Face folder; gguf-f16, gguf-q8_0, gguf-q4_0 or gguf-q4_k for a GGUF file
     #[arg(long, default_value = "f16", value_name = "FORMAT")]
     pub format: String,
+    /// What is written
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A model that is written.
+#[derive(Debug, Args)]
+pub struct Output {
     /// Keeps only so many rows of embedding and head
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub vocab_rows: Option<usize>,
+    /// Id of the model in its jnana.json [default: as it is]
+    #[arg(long, value_name = "ID")]
+    pub name: Option<String>,
+    /// Id of the embedding space in its jnana.json: the one that the model was tuned into [default: as it is]
+    #[arg(long, value_name = "ID")]
+    pub space: Option<String>,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -166,6 +179,20 @@ pub struct Answer {
     pub max_tokens: usize,
     /// The answers as chats, JSON Lines
     #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// A tokenizer to learn.
+#[derive(Debug, Args)]
+pub struct Tokenizer {
+    /// Text to learn from; may be given more than once
+    #[arg(long, value_name = "FILE", required = true)]
+    pub text: Vec<PathBuf>,
+    /// Most tokens, all 256 bytes and the end of text among them
+    #[arg(long, default_value_t = 512)]
+    pub tokens: usize,
+    /// Folder to write `tokenizer.json` and `tokenizer_config.json` into
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
 

@@ -61,7 +61,8 @@ pub struct Evaluation {
     pub measure: Vec<Measure>,
     /// The decoder.
     pub decoder: DecoderRecipe,
-    /// An adapter's folder, below the runs' folder unless it is a path of its own.
+    /// An adapter's folder, below the runs' folder unless it is a path of its own; empty for none, so that the command
+    /// line can leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
     /// Encoder and projector, where the data has pictures; the projector has to be named.
@@ -177,9 +178,13 @@ impl Evaluation {
         Ok((report, transcripts))
     }
 
+    fn adapter(&self) -> Option<&Path> {
+        self.adapter.as_deref().filter(|adapter| !adapter.as_os_str().is_empty())
+    }
+
     fn model(&self) -> String {
         let decoder = self.decoder.model.display().to_string();
-        match &self.adapter {
+        match self.adapter() {
             Some(adapter) => format!("{decoder} + {}", adapter.display()),
             None => decoder,
         }
@@ -199,7 +204,7 @@ impl Evaluation {
 
     fn load(&self, places: &Places, mode: Mode) -> Result<(Loaded, ModelCard)> {
         let path = below(&places.models, &self.decoder.model);
-        let adapter = self.adapter.as_ref().map(|adapter| below(&places.runs, adapter));
+        let adapter = self.adapter().map(|adapter| below(&places.runs, adapter));
         let adapter = adapter.map(|folder| Adapter::load(&folder, &Device::Cpu)).transpose()?;
         let options = LoadOptions {
             mode,

@@ -45,6 +45,10 @@ pub struct Recipe {
     /// Batches of a step. Default: 1.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// Keeps of a batch only what goes into each layer and computes the layers again on the way back: less memory, more
+    /// time. Default: false.
+    #[serde(default)]
+    pub recompute: bool,
     /// Largest norm of a step's gradient. Default: 1.
     #[serde(default = "unit")]
     pub clip: f64,
@@ -64,6 +68,9 @@ pub struct Recipe {
     /// The adapter of stage 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
+    /// Id of the embedding space that the run makes. Default: the base's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
     /// System message; absent for the template's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use candle_core::DType;
-
 use crate::data::batch::{Batch, Collator};
 use crate::data::loader::Loader;
 use crate::data::plan::{Cursor, Plan, Planned};
@@ -43,12 +41,18 @@ pub struct Session<'a> {
 }
 
 /// What a step did.
-struct Step {
-    loss: f64,
-    norm: f64,
-    rate: f64,
-    positions: usize,
-    next: Cursor,
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Mean cross entropy of its targets, in nats.
+    pub loss: f64,
+    /// Norm of its gradient before clipping.
+    pub norm: f64,
+    /// The learning rate.
+    pub rate: f64,
+    /// Positions of its batches, padding not counted.
+    pub positions: usize,
+    /// Where to go on.
+    pub next: Cursor,
 }
 
 impl<'a> Session<'a> {
@@ -113,20 +117,19 @@ impl<'a> Session<'a> {
         Ok(EndReason::Finished)
     }
 
-    /// Gathers the micro-batches' gradients, clips them and changes the variables.
-    fn take_step(&mut self, batches: &mut Loader<(Batch, Cursor)>) -> Result<Step> {
+    /// Gathers the micro-batches' gradients, clips them and changes the variables. Each batch comes with the cursor behind
+    /// it.
+    ///
+    /// # Errors
+    /// When there are too few batches, one cannot be made or computed, or the loss explodes.
+    pub fn take_step(&mut self, mut batches: impl Iterator<Item = Result<(Batch, Cursor)>>) -> Result<Step> {
         let mut gradients = self.optimizer.gradients();
         let (mut loss, mut targets, mut positions) = (0., 0, 0);
         let (mut records, mut next) = (Vec::new(), self.state.cursor);
         for _ in 0..self.recipe.accumulate {
             let (batch, cursor) = batches.next().unwrap_or(Err(Error::Thread { thread: "the loader" }))?;
             let batch = batch.to_device(self.learner.device()).map_err(Error::compute("move a batch"))?;
-            let compute = || Error::compute("the gradient of a batch");
-            let sum = self.learner.losses(&batch)?.sum_all().map_err(compute())?;
-            gradients.add(&sum.backward().map_err(compute())?).map_err(compute())?;
-            loss += f64::from(
-                sum.to_dtype(DType::F32).and_then(|sum| sum.to_scalar::<f32>()).map_err(compute())?,
-            );
+            loss += self.learner.backward(&batch, self.recipe.recompute, &mut gradients)?;
             targets += batch.target_count();
             positions += batch.positions;
             records.extend(batch.records);

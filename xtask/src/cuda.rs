@@ -1,6 +1,6 @@
-//! `jnana` with CUDA, built on a machine that needs no GPU: nvcc comes from Python wheels, the driver from a stub.
+//! `jnana` and `jnana-trainer` with CUDA, built on a machine that needs no GPU: nvcc comes from Python wheels, the driver from a stub.
 //!
-//! candle links CUDA dynamically, so this binary starts only where `libcuda.so.1` is; the default build stays CPU only.
+//! candle links CUDA dynamically, so these binaries start only where `libcuda.so.1` is; the default build stays CPU only.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -29,7 +29,7 @@ const WHEELS: &[&str] = &[
 
 const TARGET: &str = "target-cuda";
 
-/// Builds `target-cuda/release/jnana`.
+/// Builds `target-cuda/release/jnana` and `jnana-trainer`.
 pub fn build(compute_capability: &str) -> Result<()> {
     let home = std::path::absolute(Path::new(TARGET).join("toolkit"))?;
     let mut stages = Stages::new(3);
@@ -41,10 +41,12 @@ pub fn build(compute_capability: &str) -> Result<()> {
         }
         assemble(&home)
     })?;
-    stages.stage("server with CUDA (about 11 minutes on 2 cores)", || compile(&home, compute_capability))?;
+    stages.stage("server and trainer with CUDA (about 12 minutes on 2 cores)", || {
+        compile(&home, compute_capability)
+    })?;
     stages.report();
     println!(
-        "{TARGET}/release/jnana needs libcuda, libcublas.so.13, libcublasLt.so.13 and libcurand.so.10 where it runs"
+        "{TARGET}/release/jnana and jnana-trainer need libcuda, libcublas.so.13, libcublasLt.so.13 and libcurand.so.10 where they run"
     );
     Ok(())
 }
@@ -139,7 +141,14 @@ fn compile(home: &Path, compute_capability: &str) -> Result<()> {
     let flags = format!("-Ctarget-cpu=x86-64-v3 -Lnative={0} -Lnative={0}/stubs", lib.display());
     shell::run(
         shell::cargo()
-            .args(["build", "--release", "--package=jnana-server", "--features=cuda", "--target-dir", TARGET])
+            .args([
+                "build",
+                "--release",
+                "--package=jnana-server",
+                "--package=jnana-trainer",
+                "--features=cuda",
+            ])
+            .args(["--target-dir", TARGET])
             .env("PATH", path)
             .env("CUDA_HOME", home)
             .env("CUDA_COMPUTE_CAP", compute_capability)

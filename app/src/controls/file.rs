@@ -39,7 +39,7 @@ pub(super) fn FilePicker(plugin: StoredValue<PluginInfo>, tray: Tray, prominent:
     }
     view! {
         <div class="panel-row">
-            <button type="button" class=if prominent { "primary" } else { "quiet" } on:click=pick>
+            <button type="button" class:primary=prominent on:click=pick>
                 {icons::upload()}"Choose a file"
             </button>
             <input node_ref=input type="file" class="sr" tabindex="-1" aria-label="File" accept=accept
@@ -58,7 +58,10 @@ fn take(plugin: StoredValue<PluginInfo>, tray: Tray, problem: RwSignal<String>, 
         match prepare(&info, &mime_of(&head, &file), file).await {
             Ok(blob) => {
                 tray.add(&info, blob);
-                tray.close();
+                // Another control may have been opened meanwhile; it stays.
+                if tray.open.with_untracked(|open| open.as_ref() == Some(&info.id)) {
+                    tray.close();
+                }
             }
             Err(words) => drop(problem.try_set(words)),
         }

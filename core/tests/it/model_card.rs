@@ -54,6 +54,23 @@ fn a_file_of_weights_has_its_card_beside_it() {
 }
 
 #[test]
+fn what_belongs_to_a_model_lies_below_its_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = r#"{"format":1,"adapter":"adapter","projectors":{"vision":"eyes/projector.safetensors"}}"#;
+    std::fs::write(folder.path().join("jnana.json"), card).unwrap();
+    let weights = folder.path().join("small.gguf");
+    std::fs::write(&weights, b"").unwrap();
+    for model in [folder.path(), &weights] {
+        let adapter = CardFile::adapter_of(model).unwrap();
+        assert_eq!(adapter, Some(folder.path().join("adapter")), "{}", model.display());
+    }
+    let projectors = load(folder.path(), "Tiny").unwrap().projectors;
+    assert_eq!(projectors["vision"], folder.path().join("eyes/projector.safetensors"));
+    let without = tempfile::tempdir().unwrap();
+    assert_eq!(CardFile::adapter_of(without.path()).unwrap(), None);
+}
+
+#[test]
 fn a_card_that_is_wrong_is_named_with_its_fault() {
     let folder = tempfile::tempdir().unwrap();
     let fault = |json: &str| {

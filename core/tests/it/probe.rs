@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use candle_core::{DType, Device, Result, Tensor};
-use jnana_models::decoder::{Decoder, DecoderShape, Span};
+use jnana_models::decoder::{Batch, Decoder, DecoderShape, Span};
 
 /// What a decoder may do wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +133,16 @@ impl Decoder for Probe {
         if self.counts { Ok(rows.clone()) } else { Ok(hidden) }
     }
 
-    fn forward_padded(&self, embeds: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-        self.inner.forward_padded(embeds, mask)
+    fn batch(&self, shape: (usize, usize), mask: Option<&Tensor>) -> Result<Batch> {
+        self.inner.batch(shape, mask)
+    }
+
+    fn layer(&self, layer: usize, rows: &Tensor, batch: &Batch) -> Result<Tensor> {
+        self.inner.layer(layer, rows, batch)
+    }
+
+    fn finish(&self, rows: &Tensor) -> Result<Tensor> {
+        self.inner.finish(rows)
     }
 
     fn losses(&self, hidden: &Tensor, targets: &Tensor) -> Result<Tensor> {

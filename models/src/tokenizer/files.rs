@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const GPT2_FILES: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
 
 /// The one control token of GPT-2.
-const END_OF_TEXT: &str = "<|endoftext|>";
+pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// The tokens that CodeGen (and so Phi) adds behind GPT-2's 50,257: runs of 31 to 2 spaces, then of 9 to 2 tabs.
 #[must_use]
@@ -125,7 +125,7 @@ fn read(path: &Path) -> Result<Option<Value>> {
     serde_json::from_str(&text).map(Some).map_err(Error::json(path))
 }
 
-fn bad(path: &Path, error: &tokenizers::Error) -> Error {
+pub(super) fn bad(path: &Path, error: &tokenizers::Error) -> Error {
     Error::Tokenizer { origin: path.display().to_string(), reason: error.to_string() }
 }
 

@@ -2,6 +2,7 @@
 
 mod files;
 mod gguf;
+mod learn;
 mod pre;
 mod stream;
 mod to_gguf;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tokenizers::Tokenizer as Pipeline;
 
 pub use self::files::codegen_whitespace;
+pub use self::learn::learn;
 pub use self::stream::TokenStream;
 
 use crate::{Error, Result};

@@ -12,6 +12,7 @@ pub use inputs::{InputPiece, Inputs, OnSegment, Target};
 pub use live::{Generations, Live, follow};
 pub use model::{ServingModel, dtype, load_with};
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jnana_api::plugins::ModelSetting;
 use jnana_plugin_host::{CancelFlag, HostConfig, PluginHost};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::catalog::{Catalog, Library};
 use crate::metrics::Metrics;
@@ -52,12 +53,12 @@ impl Assistant {
         let path = library.resolve(catalog, &settings.model)?;
         let model =
             ServingModel::load(&path, settings).with_context(|| format!("loading {}", path.display()))?;
-        let host = open_plugins(settings, catalog, library, &model.info.space, model.info.width)?;
+        let host = open_plugins(settings, catalog, library, Some(&model))?;
         Ok(Self { model, inputs: Inputs::new(host, metrics) })
     }
 }
 
-/// Opens the plugins' folder for a language model of this embedding space and width.
+/// Opens the plugins' folder for a language model, or for none: then encoders are refused.
 ///
 /// # Errors
 /// When the folder or its lock file cannot be read.
@@ -65,8 +66,7 @@ pub fn open_plugins(
     settings: &Settings,
     catalog: &Catalog,
     library: &Library,
-    space: &str,
-    width: u32,
+    model: Option<&ServingModel>,
 ) -> Result<PluginHost> {
     let (catalog, library) = (catalog.clone(), library.clone());
     let resolve = move |model: &ModelSetting, given: Option<&Value>| -> Result<PathBuf, String> {
@@ -80,16 +80,29 @@ pub fn open_plugins(
     let config = HostConfig {
         exe: settings.program.clone(),
         threads: u32::try_from(settings.plugin_threads).unwrap_or(u32::MAX),
-        space: space.to_owned(),
-        width,
+        space: model.map(|model| model.info.space.clone()).unwrap_or_default(),
+        width: model.map_or(0, |model| model.info.width),
         cache_root: settings.home.join("plugin-cache"),
-        settings: settings.plugin_settings.clone().into_iter().collect(),
+        settings: plugin_settings(settings, model).into_iter().collect(),
         disabled: settings.disabled_plugins.iter().cloned().collect(),
         resolve_model: Box::new(resolve),
         scan_timeout: SCAN_TIMEOUT,
     };
     PluginHost::open(&settings.plugins, &config)
         .with_context(|| format!("opening the plugins in {}", settings.plugins.display()))
+}
+
+/// The plugins' settings; an encoder for which nobody named a projector gets the model's own.
+fn plugin_settings(
+    settings: &Settings,
+    model: Option<&ServingModel>,
+) -> BTreeMap<String, Map<String, Value>> {
+    let mut all = settings.plugin_settings.clone();
+    for (plugin, file) in model.iter().flat_map(|model| model.projectors()) {
+        let settings = all.entry(plugin.clone()).or_default();
+        settings.entry("projector").or_insert_with(|| file.display().to_string().into());
+    }
+    all
 }
 
 /// Cancels a call of a plugin when the request it belongs to goes away.

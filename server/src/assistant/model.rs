@@ -1,13 +1,17 @@
 //! The language model: loaded, described, running in its engine.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use jnana_api::conversations::ModelInfo;
+use jnana_core::model_card::CardFile;
 use jnana_core::request::Stop;
 use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
+use jnana_models::adapter::Adapter;
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{LoadOptions, Loaded, load_decoder};
 
@@ -69,6 +73,12 @@ impl ServingModel {
         self.card.context
     }
 
+    /// Projectors into the model's embedding space, by the plugin that they are for.
+    #[must_use]
+    pub fn projectors(&self) -> &BTreeMap<String, PathBuf> {
+        &self.card.projectors
+    }
+
     /// New tokens when a request does not say.
     #[must_use]
     pub fn max_tokens(&self) -> usize {
@@ -98,6 +108,8 @@ pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
         .transpose()
         .map_err(|words: String| anyhow::anyhow!(words))?;
     options.vocab_rows = vocab_rows(path)?;
+    let adapter = CardFile::adapter_of(path)?.map(|folder| Adapter::load(&folder, &options.device));
+    options.adapter = adapter.transpose()?.map(Arc::new);
     Ok(load_decoder(path, &options)?)
 }
 

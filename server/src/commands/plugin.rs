@@ -22,7 +22,7 @@ fn plugins(settings: &Settings) -> Result<Vec<PluginInfo>> {
         Err(error) => {
             let why = with_causes(error.as_ref());
             eprintln!("listed without a language model, which encoders need: {why}");
-            Ok(open_plugins(&settings, &catalog, &library, "", 0)?.list())
+            Ok(open_plugins(&settings, &catalog, &library, None)?.list())
         }
     }
 }

@@ -1,30 +1,108 @@
 //! `jnana-trainer export`.
 
-use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::DType;
+use jnana_core::model_card::CardFile;
 use jnana_models::export::{copy_tokenizer, export_folder};
 use jnana_models::export_gguf::{GgufFormat, export_gguf, tokenizer_metadata};
-use jnana_models::load::open_checkpoint;
+use jnana_models::tokenizer::Tokenizer;
+use jnana_models::{Checkpoint, open_checkpoint};
 
-use crate::cli::Export;
+use crate::cli::{Export, Output};
+use crate::products::write_card;
 
 pub(super) fn run(export: &Export) -> Result<()> {
-    let checkpoint = open_checkpoint(&export.model)?;
-    let source = checkpoint.source.as_ref();
-    match export.format.strip_prefix("gguf-") {
-        None => {
-            let dtype = super::dtype(&export.format)?;
-            export_folder(source, &checkpoint.json, export.vocab_rows, dtype, &export.out)?;
-            copy_tokenizer(&export.model, &export.out)?;
-        }
-        Some(format) => {
-            let format: GgufFormat = format.parse().map_err(anyhow::Error::msg)?;
-            std::fs::create_dir_all(&export.out).with_context(|| export.out.display().to_string())?;
-            let name = export.model.file_stem().unwrap_or_default().to_string_lossy();
-            let file = export.out.join(format!("{name}.{format}.gguf"));
-            let tokenizer = tokenizer_metadata(&export.model)?;
-            export_gguf(source, &checkpoint.config, tokenizer, export.vocab_rows, format, &name, &file)?;
-        }
+    if let Some(adapter) = CardFile::adapter_of(&export.model)? {
+        let (model, adapter) = (export.model.display(), adapter.display());
+        bail!(
+            "{model} runs with the adapter in {adapter}; merge the two, which writes every format by its --dtype"
+        );
     }
-    println!("{}", export.out.display());
+    let checkpoint = open_checkpoint(&export.model)?;
+    let written = write(&checkpoint, &export.model, &export.format, &export.output)?;
+    println!("{}", written.display());
     Ok(())
+}
+
+/// Writes `checkpoint`, the model at `from` or what was made of it, with tokenizer and card of the former. Returns where:
+/// the folder, or the GGUF file in it.
+///
+/// # Errors
+/// When there is no such format, it has no place for network or tokenizer, or the folder cannot be written or is that of the
+/// model itself.
+pub(super) fn write(checkpoint: &Checkpoint, from: &Path, format: &str, output: &Output) -> Result<PathBuf> {
+    ensure_another(from, &output.out)?;
+    let written = match format.strip_prefix("gguf-") {
+        None => write_folder(checkpoint, from, folder_type(format)?, output)?,
+        Some(format) => write_gguf(checkpoint, from, format.parse().map_err(anyhow::Error::msg)?, output)?,
+    };
+    write_card(from, &written, output.name.as_deref(), output.space.as_deref())?;
+    Ok(written)
+}
+
+/// Refuses to write a model over itself: what is read is mapped from its files.
+fn ensure_another(from: &Path, out: &Path) -> Result<()> {
+    ensure!(!out.is_file(), "--out: {} is a file; name a folder", out.display());
+    let own = from.canonicalize().with_context(|| from.display().to_string())?;
+    let own = if own.is_dir() { Some(own.as_path()) } else { own.parent() };
+    let other = out.canonicalize().ok().is_none_or(|out| Some(out.as_path()) != own);
+    ensure!(other, "--out: {} is the folder of the model that is read; name another", out.display());
+    Ok(())
+}
+
+fn folder_type(format: &str) -> Result<DType> {
+    super::dtype(format).ok().with_context(|| {
+        format!(
+            "there is no format {format}: f32, f16 and bf16 make a Hugging Face folder, gguf-f16, gguf-q8_0, gguf-q4_0 \
+             and gguf-q4_k a GGUF file"
+        )
+    })
+}
+
+fn write_folder(checkpoint: &Checkpoint, from: &Path, dtype: DType, output: &Output) -> Result<PathBuf> {
+    let out = &output.out;
+    export_folder(checkpoint.source.as_ref(), &checkpoint.json, output.vocab_rows, dtype, out)?;
+    copy_tokenizer(from, out)?;
+    if Tokenizer::from_folder(out)?.is_none() {
+        let inside = !tokenizer_metadata(from)?.is_empty();
+        let or = if inside { ", or write gguf-f16, which carries the one inside its file" } else { "" };
+        eprintln!(
+            "{} has no tokenizer, since {} has no files of one: add a tokenizer.json{or}",
+            out.display(),
+            from.display()
+        );
+    }
+    Ok(out.clone())
+}
+
+fn write_gguf(checkpoint: &Checkpoint, from: &Path, format: GgufFormat, output: &Output) -> Result<PathBuf> {
+    let Checkpoint { source, config, .. } = checkpoint;
+    let tokenizer = tokenizer_metadata(from)
+        .context("a GGUF file would lack its tokenizer; write a folder instead, such as f16")?;
+    if tokenizer.is_empty() {
+        eprintln!(
+            "{} has no tokenizer, and llama.cpp reads no file without: add a tokenizer.json",
+            from.display()
+        );
+    }
+    let name = name(from, output)?;
+    // A name may be one on a hub, with its owner before a slash.
+    let stem = name.rsplit('/').next().unwrap_or_default();
+    let file = output.out.join(format!("{stem}.{format}.gguf"));
+    std::fs::create_dir_all(&output.out).with_context(|| output.out.display().to_string())?;
+    export_gguf(source.as_ref(), config, tokenizer, output.vocab_rows, format, &name, &file)?;
+    Ok(file)
+}
+
+/// What people call the model: as asked for, else as its card says, else as its folder or file is called.
+fn name(from: &Path, output: &Output) -> Result<String> {
+    let card = CardFile::read(from)?.map(|(card, _)| card);
+    if let Some(name) = output.name.clone().or(card.and_then(|card| card.name)) {
+        return Ok(name);
+    }
+    let path = from.canonicalize().with_context(|| from.display().to_string())?;
+    let part = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    Ok(part.unwrap_or_default().to_string_lossy().into_owned())
 }

@@ -6,6 +6,7 @@ mod eval;
 mod export;
 mod merge;
 mod params;
+mod tokenizer;
 mod train;
 
 use anyhow::{Result, bail};
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Params(params) => params::run(&params),
         Command::Eval(eval) => eval::run(&eval),
         Command::Answer(answer) => answer::run(&answer),
+        Command::Tokenizer(tokenizer) => tokenizer::run(&tokenizer),
         Command::Draw(draw) => draw::run(&draw),
     }
 }

@@ -5,6 +5,7 @@ use jnana_models::config::Config;
 use jnana_models::load::open_checkpoint;
 use jnana_models::params::Parameters;
 
+use crate::assemble::below;
 use crate::cli::Params;
 use crate::recipe::Recipe;
 
@@ -19,7 +20,7 @@ pub(super) fn run(params: &Params) -> Result<()> {
                 file,
             )?
         }
-        None => open_checkpoint(&params.models.join(&recipe.decoder.model))?.config,
+        None => open_checkpoint(&below(&params.models, &recipe.decoder.model))?.config,
     };
     println!("{}", Parameters::count(&config.cut(recipe.decoder.vocab_rows)?, &lora)?);
     Ok(())

@@ -61,6 +61,7 @@ fn train_on(device: &Device, recipe: &Recipe, train: &Train) -> Result<()> {
     for path in products::write(&learner, session.variables(), recipe, &run)? {
         eprintln!("{}", path.display());
     }
+    products::complete(recipe, &train.models, run.folder())?;
     Ok(())
 }
 

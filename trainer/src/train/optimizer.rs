@@ -43,6 +43,15 @@ pub struct Group {
     pub weight_decay: f64,
 }
 
+impl Group {
+    /// The matrices, which decay, and all others: norms, biases and factors keep their size.
+    #[must_use]
+    pub fn by_decay(variables: Vec<(String, Var)>, rate: f64, weight_decay: f64) -> [Self; 2] {
+        let (matrices, others) = variables.into_iter().partition(|(_, variable)| variable.rank() >= 2);
+        [Self { variables: matrices, rate, weight_decay }, Self { variables: others, rate, weight_decay: 0. }]
+    }
+}
+
 #[derive(Debug)]
 struct Parameter {
     name: String,

@@ -11,6 +11,8 @@ mod interrupt;
 mod learner;
 mod metrics;
 mod optimizer;
+mod parity;
+mod products;
 mod runs;
 mod sources;
 mod support;

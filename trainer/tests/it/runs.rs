@@ -98,6 +98,7 @@ fn recipe(stage: &str) -> String {
         _ => "",
     };
     let quantize = if stage == "tune" { "quantize = \"nf4\"" } else { "" };
+    let recompute = stage == "tune";
     format!(
         r#"
         name = "small-{stage}"
@@ -105,6 +106,7 @@ fn recipe(stage: &str) -> String {
         steps = {STEPS}
         seed = 3
         accumulate = 2
+        recompute = {recompute}
         rate = {{ rate = 1e-3 }}
         [decoder]
         model = "phi"

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -82,6 +83,7 @@ pub fn card(context: usize) -> ModelCard {
         template: Template::recipe(),
         context,
         stop_ids: vec![END_OF_TEXT],
+        projectors: BTreeMap::new(),
     }
 }
 
