@@ -9,7 +9,7 @@ mod params;
 mod tokenizer;
 mod train;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 
 use crate::cli::Command;
@@ -43,7 +43,11 @@ fn device(name: &str) -> Result<Device> {
         Some(_) if !cfg!(feature = "cuda") => {
             bail!("this program was built without CUDA; `cargo xtask cuda` builds one with it")
         }
-        Some(rest) => Ok(Device::new_cuda(rest.strip_prefix(':').map_or(Ok(0), str::parse)?)?),
+        Some(rest) => {
+            let index = rest.strip_prefix(':').map_or(Ok(0), str::parse).context("--device")?;
+            Device::new_cuda(index)
+                .with_context(|| format!("no CUDA device {index} can be used; --device cpu always works"))
+        }
     }
 }
 
