@@ -11,7 +11,7 @@ test('a picture from the camera takes 49 positions of the prompt', async ({ chat
   await page.getByRole('button', { name: 'Retake' }).click();
   await page.getByRole('button', { name: 'Capture' }).click();
   await page.getByRole('button', { name: 'Use', exact: true }).click();
-  await expect(page.getByText(/projector: untrained/).first()).toBeVisible();
+  await expect(page.getByRole('list', { name: 'Attached' })).toContainText('projector: untrained');
   await chat.ask('What do you see?');
   await chat.answered();
   await expect(chat.question().getByRole('img')).toBeVisible();
