@@ -1,4 +1,4 @@
-//! Puts the built browser app (or a page that says how to build it) into the program.
+//! Puts the built browser app (or a page that says how to build it) and the project's own models into the program.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,18 @@ fn main() {
         }
         files = vec![("index.html".to_owned(), page)];
     }
+    write_table(&out.join("app.rs"), files);
+
+    let models = beside_package("assets/models");
+    println!("cargo::rerun-if-changed={}", models.display());
+    let mut files = Vec::new();
+    collect(&models, &models, &mut files);
+    write_table(&out.join("models.rs"), files);
+}
+
+fn write_table(table: &Path, mut files: Vec<(String, PathBuf)>) {
     files.sort();
-    let table = out.join("assets.rs");
-    if let Err(error) = fs::write(&table, render(&files)) {
+    if let Err(error) = fs::write(table, render(&files)) {
         println!("cargo::error={}: {error}", table.display());
     }
 }
@@ -35,8 +44,12 @@ fn app_folder() -> PathBuf {
     if let Some(folder) = env::var_os("JNANA_APP_DIR") {
         return folder.into();
     }
+    beside_package("target/app")
+}
+
+fn beside_package(path: &str) -> PathBuf {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    package.with_file_name("target").join("app")
+    package.with_file_name(path)
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) {

@@ -88,10 +88,13 @@ pub struct CardFile {
     /// Token ids that end an answer, beside the template's stop tokens. Default: the tokenizer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eos: Option<Vec<u32>>,
-    /// Folder of an adapter in PEFT's format that runs beside the weights, below the card's folder. Default: none.
+    /// The weights: a folder or GGUF file, from the card's folder. Default: those that the card lies beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
+    /// Folder of an adapter in PEFT's format that runs beside the weights, from the card's folder. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
-    /// Projectors into the embedding space, by the id of the plugin whose encoder they go with; files below the card's
+    /// Projectors into the embedding space, by the id of the plugin whose encoder they go with; files, from the card's
     /// folder.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub projectors: BTreeMap<String, PathBuf>,
@@ -146,14 +149,27 @@ impl CardFile {
         Ok(Some((card, path)))
     }
 
-    /// The folder of the adapter that the card of the model at `model` names.
+    /// What the network of the model at `model` is made of.
     ///
     /// # Errors
     /// When there is a card that cannot be read.
-    pub fn adapter_of(model: &Path) -> Result<Option<PathBuf>, CardError> {
-        let Some((card, at)) = Self::read(model)? else { return Ok(None) };
-        Ok(card.adapter.map(|folder| at.with_file_name(folder)))
+    pub fn parts(model: &Path) -> Result<Parts, CardError> {
+        let (card, at) = Self::read(model)?.unwrap_or_default();
+        let from_card = |path: PathBuf| at.with_file_name(path);
+        Ok(Parts {
+            weights: card.base.map_or_else(|| model.to_owned(), from_card),
+            adapter: card.adapter.map(from_card),
+        })
     }
+}
+
+/// What a model's network is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The weights: a folder or GGUF file.
+    pub weights: PathBuf,
+    /// The folder of an adapter that runs beside them.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Where a model's card is written, and looked for first.

@@ -1,6 +1,6 @@
 //! Figures for Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jnana_core::Stats;
@@ -26,22 +26,22 @@ struct PluginLabels {
     plugin: String,
 }
 
-/// The engine's own figures, as gauges: it counts, this shows.
+/// The engine's own figures: it counts, this shows.
 #[derive(Debug, Default)]
 struct EngineFigures {
     live: Gauge,
     queued: Gauge,
     cache_bytes: Gauge,
     reusable_bytes: Gauge,
-    finished: Gauge,
-    cancelled: Gauge,
-    failed: Gauge,
-    refused: Gauge,
-    prompt_positions: Gauge,
-    reused_positions: Gauge,
-    tokens: Gauge,
-    prefill_seconds: Gauge<f64, AtomicU64>,
-    decode_seconds: Gauge<f64, AtomicU64>,
+    finished: Counter,
+    cancelled: Counter,
+    failed: Counter,
+    refused: Counter,
+    prompt_positions: Counter,
+    reused_positions: Counter,
+    tokens: Counter,
+    prefill_seconds: Counter<f64, AtomicU64>,
+    decode_seconds: Counter<f64, AtomicU64>,
 }
 
 /// All figures. The engine's are copied in when they are asked for.
@@ -90,6 +90,11 @@ impl Metrics {
             ("engine_queued_requests", "Requests that wait", &engine.queued),
             ("engine_cache_bytes", "Bytes of the caches of live requests", &engine.cache_bytes),
             ("engine_reusable_cache_bytes", "Bytes of caches kept for reuse", &engine.reusable_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let counters = [
             ("engine_finished", "Answers that ended whole", &engine.finished),
             ("engine_cancelled", "Answers that were cancelled", &engine.cancelled),
             ("engine_failed", "Answers that failed", &engine.failed),
@@ -98,32 +103,35 @@ impl Metrics {
             ("engine_reused_positions", "Those of them taken from kept caches", &engine.reused_positions),
             ("engine_tokens", "Tokens of ended answers", &engine.tokens),
         ];
-        for (name, help, gauge) in gauges {
-            registry.register(name, help, gauge.clone());
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
         }
         registry.register("engine_prefill_seconds", "Time in prompts", engine.prefill_seconds.clone());
         registry.register("engine_decode_seconds", "Time in answers", engine.decode_seconds.clone());
     }
 
-    /// Takes over the engine's figures.
+    /// Takes over the engine's figures. Of two callers at once the later may bring the older figures: what counts never
+    /// goes back.
     pub fn engine(&self, stats: &Stats) {
         let engine = &self.engine;
         let set = |gauge: &Gauge, value: u64| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
+        let count = |counter: &Counter, value: u64| reach(counter.inner(), value);
         set(&engine.live, stats.live as u64);
         set(&engine.queued, stats.queued as u64);
         set(&engine.cache_bytes, stats.live_cache_bytes as u64);
         set(&engine.reusable_bytes, stats.reusable_cache_bytes as u64);
-        set(&engine.finished, stats.finished);
-        set(&engine.cancelled, stats.cancelled);
-        set(&engine.failed, stats.failed);
-        set(&engine.refused, stats.refused);
-        set(&engine.prompt_positions, stats.prompt_positions);
-        set(&engine.reused_positions, stats.reused_positions);
-        set(&engine.tokens, stats.completion_tokens);
-        engine.prefill_seconds.set(stats.prefill_time.as_secs_f64());
-        engine.decode_seconds.set(stats.decode_time.as_secs_f64());
+        count(&engine.finished, stats.finished);
+        count(&engine.cancelled, stats.cancelled);
+        count(&engine.failed, stats.failed);
+        count(&engine.refused, stats.refused);
+        count(&engine.prompt_positions, stats.prompt_positions);
+        count(&engine.reused_positions, stats.reused_positions);
+        count(&engine.tokens, stats.completion_tokens);
+        // The bits of floats that are not negative are in the order of the floats.
+        reach(engine.prefill_seconds.inner(), stats.prefill_time.as_secs_f64().to_bits());
+        reach(engine.decode_seconds.inner(), stats.decode_time.as_secs_f64().to_bits());
     }
 
     /// Counts an answered call.
@@ -159,5 +167,33 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+fn reach(counter: &AtomicU64, value: u64) {
+    counter.fetch_max(value, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_grows_is_a_counter() {
+        let metrics = Metrics::default();
+        let stats =
+            Stats { finished: 3, prefill_time: Duration::from_millis(1500), live: 2, ..Stats::default() };
+        metrics.engine(&stats);
+        metrics.engine(&Stats { finished: 2, live: 1, ..Stats::default() });
+        let text = metrics.text().unwrap();
+        for line in [
+            "# TYPE jnana_engine_finished counter",
+            "jnana_engine_finished_total 3",
+            "jnana_engine_prefill_seconds_total 1.5",
+            "# TYPE jnana_engine_live_requests gauge",
+            "jnana_engine_live_requests 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
+        }
     }
 }

@@ -245,8 +245,8 @@ impl Given {
             disabled_plugins: given.disabled_plugins,
             max_batch: positive("max-batch", given.max_batch.unwrap_or(8))?,
             queue: positive("queue", given.queue.unwrap_or(32))?,
-            cache_bytes: positive("cache-mib", given.cache_mib.unwrap_or(2048))? << 20,
-            max_upload: positive("max-upload-mib", given.max_upload_mib.unwrap_or(20))? << 20,
+            cache_bytes: mebibytes("cache-mib", given.cache_mib.unwrap_or(2048))?,
+            max_upload: mebibytes("max-upload-mib", given.max_upload_mib.unwrap_or(20))?,
             network: Network {
                 hub_url: given.hub_url.unwrap_or_else(|| DEFAULT_HUB.to_owned()),
                 offline: given.offline.unwrap_or(false),
@@ -320,6 +320,16 @@ fn positive(name: &'static str, value: usize) -> Result<usize, Error> {
     Ok(value)
 }
 
+/// MiB as bytes.
+fn mebibytes(name: &'static str, value: usize) -> Result<usize, Error> {
+    let expected = "a number of MiB whose bytes this machine can count";
+    positive(name, value)?.checked_mul(1 << 20).ok_or_else(|| Error::Value {
+        name,
+        expected,
+        found: value.to_string(),
+    })
+}
+
 fn device(given: Option<String>) -> Result<String, Error> {
     let device = given.unwrap_or_else(|| "cpu".to_owned());
     let index = device.strip_prefix("cuda:").map(str::parse::<usize>);
@@ -358,6 +368,18 @@ mod tests {
         std::fs::write(home.path().join("jnana.toml"), "prot = 1").unwrap();
         let error = given(home.path()).resolve().unwrap_err().to_string();
         assert!(error.contains("prot") && error.contains("jnana.toml"), "{error}");
+    }
+
+    #[test]
+    fn sizes_that_no_machine_has_are_refused_by_name() {
+        let home = tempfile::tempdir().unwrap();
+        let huge = Some((usize::MAX >> 20) + 1);
+        let cache = Given { cache_mib: huge, ..given(home.path()) }.resolve();
+        assert!(matches!(cache, Err(Error::Value { name: "cache-mib", .. })));
+        let upload = Given { max_upload_mib: huge, ..given(home.path()) }.resolve();
+        assert!(matches!(upload, Err(Error::Value { name: "max-upload-mib", .. })));
+        let settings = Given { cache_mib: Some(3), ..given(home.path()) }.resolve().unwrap();
+        assert_eq!(settings.cache_bytes, 3 << 20);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::assistant::Assistant;
 use crate::catalog::{Catalog, Library};
-use crate::http::tls;
+use crate::cli::shown_host;
+use crate::http::{own_names, tls};
 use crate::routes;
 use crate::settings::Settings;
 use crate::state::App;
@@ -71,7 +72,7 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.app.settings.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}:{}", shown_host(self.address.ip()), self.address.port())
     }
 
     /// The running program.
@@ -140,11 +141,13 @@ async fn sweep(app: App) {
     }
 }
 
-/// What the certificate stands for: this machine by its usual names, and the address it listens on.
+/// What the certificate stands for: this machine by its usual names, and every address it listens on.
 fn certificate_names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let ip = settings.address.ip();
-    if !ip.is_loopback() && !ip.is_unspecified() {
+    if ip.is_unspecified() {
+        names.extend(own_names::find());
+    } else if !ip.is_loopback() {
         names.push(ip.to_string());
     }
     names.extend(settings.allowed_hosts.iter().cloned());

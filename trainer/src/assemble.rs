@@ -31,7 +31,7 @@ use crate::train::interrupt::Interrupt;
 use crate::train::optimizer::{AdamW, Group};
 use crate::{Error, Result};
 
-/// Where things lie.
+/// Where things lie, and what computes.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// Folder of data sets; sources name folders in it.
@@ -42,6 +42,8 @@ pub struct Places {
     pub runs: PathBuf,
     /// Folder of feature caches.
     pub features: PathBuf,
+    /// The device of encoder and decoder.
+    pub device: Device,
 }
 
 /// All that a run needs beside its folder.
@@ -67,10 +69,10 @@ pub struct Assembled {
 pub fn assemble(
     recipe: &Recipe,
     places: &Places,
-    device: &Device,
     interrupt: &Interrupt,
     mut say: impl FnMut(&str),
 ) -> Result<Assembled> {
+    let device = &places.device;
     let Records { train, held_out, faults } = source::read(&recipe.data, &places.data)?;
     let mut warnings: Vec<String> = faults.iter().map(|fault| format!("skipped {fault}")).collect();
     say(&format!("{} records to learn from, {} held out", train.len(), held_out.len()));

@@ -157,6 +157,9 @@ pub struct Eval {
     /// Change of the evaluation, such as adapter=other/adapter; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
     /// Folder for `report.json` and `transcripts.jsonl`; by default only the table is printed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -174,6 +177,9 @@ pub struct Answer {
     /// Most questions
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
     /// Longer answers are dropped
     #[arg(long, default_value_t = 120)]
     pub max_tokens: usize,

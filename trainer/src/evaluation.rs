@@ -1,6 +1,6 @@
 //! An evaluation: which model answers which questions, and how well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -193,8 +193,8 @@ impl Evaluation {
     fn records(&self, data: &Path) -> Result<Vec<Record>> {
         let mut records = source::read(&self.data, data)?.train;
         if let Some(Part { skip, take }) = self.pictures {
-            let chosen: Vec<PathBuf> = pictures(&records).into_iter().skip(skip).take(take).collect();
-            records.retain(|record| record.images().iter().all(|image| chosen.iter().any(|c| c == image)));
+            let chosen: HashSet<PathBuf> = pictures(&records).into_iter().skip(skip).take(take).collect();
+            records.retain(|record| record.images().iter().all(|image| chosen.contains(*image)));
         }
         if records.is_empty() {
             return Err(Error::setting("data", "at least one record", "none"));
@@ -205,12 +205,12 @@ impl Evaluation {
     fn load(&self, places: &Places, mode: Mode) -> Result<(Loaded, ModelCard)> {
         let path = below(&places.models, &self.decoder.model);
         let adapter = self.adapter().map(|adapter| below(&places.runs, adapter));
-        let adapter = adapter.map(|folder| Adapter::load(&folder, &Device::Cpu)).transpose()?;
+        let adapter = adapter.map(|folder| Adapter::load(&folder, &places.device)).transpose()?;
         let options = LoadOptions {
             mode,
             vocab_rows: self.decoder.vocab_rows,
             adapter: adapter.map(Arc::new),
-            ..LoadOptions::new(Device::Cpu)
+            ..LoadOptions::new(places.device.clone())
         };
         let loaded = load_decoder(&path, &options)?;
         let tokenizer = loaded.tokenizer.as_ref().ok_or_else(|| Error::File {
@@ -302,6 +302,7 @@ impl<T> Compared<T> {
 struct Sight {
     features: Arc<Features>,
     projector: Projector,
+    device: Device,
     /// Each picture with the one that stands for it when they are shuffled.
     others: BTreeMap<PathBuf, PathBuf>,
 }
@@ -314,15 +315,15 @@ impl Sight {
         interrupt: &Interrupt,
         say: &mut impl FnMut(&str),
     ) -> Result<Self> {
-        let encoder = open_encoder(vision, &places.models, &Device::Cpu)?;
+        let encoder = open_encoder(vision, &places.models, &places.device)?;
         let list = pictures(records);
         let features = Arc::new(encode(&encoder, vision.fit, &list, places, interrupt, say)?);
         let path =
             vision.projector.as_ref().ok_or_else(|| Error::setting("vision.projector", "a file", "none"))?;
-        let projector = Projector::load(&below(&places.runs, path), DType::F32, &Device::Cpu)?;
+        let projector = Projector::load(&below(&places.runs, path), DType::F32, &places.device)?;
         let half = list.iter().cycle().skip(list.len() / 2);
         let others = list.iter().cloned().zip(half.cloned()).collect();
-        Ok(Self { features, projector, others })
+        Ok(Self { features, projector, device: places.device.clone(), others })
     }
 
     fn number(&self, picture: &Path, shuffled: bool) -> Option<u32> {
@@ -334,7 +335,8 @@ impl Sight {
         let shape = (1, self.features.positions(), self.features.width());
         let values: Vec<f32> = self.features.of(number)?.iter().map(|value| value.to_f32()).collect();
         let rows = Tensor::from_vec(values, shape, &Device::Cpu)
-            .and_then(|features| self.projector.forward(&features)?.squeeze(0));
+            .and_then(|features| self.projector.forward(&features.to_device(&self.device)?)?.squeeze(0))
+            .and_then(|rows| rows.to_device(&Device::Cpu));
         let rows = rows.map_err(Error::compute("project a picture"))?;
         let mut key = [0; 32];
         key[..4].copy_from_slice(&number.to_le_bytes());

@@ -90,6 +90,7 @@ pub fn write_card(from: &Path, to: &Path, name: Option<&str>, space: Option<&str
     }
     let (mut card, at) = read.unwrap_or_else(|| (CardFile::new(), from.to_owned()));
     card.name = name.map(str::to_owned).or(card.name);
+    card.base = None;
     card.adapter = None;
     if space.is_some_and(|space| card.space.as_deref() != Some(space)) {
         card.space = space.map(str::to_owned);

@@ -56,7 +56,7 @@ fn assemble(home: &Path) -> Result<()> {
     let venv = Path::new(TARGET).join("venv");
     fs::create_dir_all(home)?;
     shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    shell::run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "--no-deps"]).args(WHEELS))?;
+    shell::run(Command::new(venv.join("bin/pip")).args(["install", "--no-deps"]).args(WHEELS))?;
     let wheels = nvidia_folder(&venv)?;
     // nvcc finds its parts relative to its own real path: links would lead it back into the wheel.
     for part in ["bin", "include", "nvvm"] {

@@ -37,7 +37,7 @@ enum Task {
         #[arg(value_enum)]
         only: Vec<test::Suite>,
     },
-    /// Formatting, clippy on both targets, house rules, licences and advisories.
+    /// Formatting, clippy on both targets, house rules, licences, sources and advisories.
     Check,
     /// House rules: who may use whom, and what a file may hold.
     Tidy,

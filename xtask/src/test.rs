@@ -123,12 +123,12 @@ pub fn check() -> Result<()> {
             "-Dwarnings",
         ]))
     })?;
-    stages.stage("licences and advisories", || {
+    stages.stage("licences, sources, advisories", || {
         if shell::find("cargo-deny").is_none() {
             println!("cargo-deny is not installed (cargo install cargo-deny): left out");
             return Ok(());
         }
-        shell::run(shell::cargo().args(["deny", "check", "licenses", "bans", "sources"]))
+        shell::run(shell::cargo().args(["deny", "check", "licenses", "bans", "sources", "advisories"]))
     })?;
     stages.report();
     Ok(())

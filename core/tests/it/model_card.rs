@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jnana_core::model_card::{CardError, CardFile, ModelCard, TemplateChoice};
+use jnana_core::model_card::{CardError, CardFile, ModelCard, Parts, TemplateChoice};
 use jnana_core::{Template, request::Stop};
 
 use crate::tiny;
@@ -56,18 +56,21 @@ fn a_file_of_weights_has_its_card_beside_it() {
 #[test]
 fn what_belongs_to_a_model_lies_below_its_card() {
     let folder = tempfile::tempdir().unwrap();
-    let card = r#"{"format":1,"adapter":"adapter","projectors":{"vision":"eyes/projector.safetensors"}}"#;
-    std::fs::write(folder.path().join("jnana.json"), card).unwrap();
+    let write = |card: &str| std::fs::write(folder.path().join("jnana.json"), card).unwrap();
+    write(r#"{"format":1,"adapter":"adapter","projectors":{"vision":"eyes/projector.safetensors"}}"#);
     let weights = folder.path().join("small.gguf");
     std::fs::write(&weights, b"").unwrap();
     for model in [folder.path(), &weights] {
-        let adapter = CardFile::adapter_of(model).unwrap();
-        assert_eq!(adapter, Some(folder.path().join("adapter")), "{}", model.display());
+        let adapter = Some(folder.path().join("adapter"));
+        assert_eq!(CardFile::parts(model).unwrap(), Parts { weights: model.to_owned(), adapter });
     }
     let projectors = load(folder.path(), "Tiny").unwrap().projectors;
     assert_eq!(projectors["vision"], folder.path().join("eyes/projector.safetensors"));
+    write(r#"{"format":1,"base":"../weights","adapter":"adapter"}"#);
+    assert_eq!(CardFile::parts(folder.path()).unwrap().weights, folder.path().join("../weights"));
     let without = tempfile::tempdir().unwrap();
-    assert_eq!(CardFile::adapter_of(without.path()).unwrap(), None);
+    let parts = CardFile::parts(without.path()).unwrap();
+    assert_eq!(parts, Parts { weights: without.path().to_owned(), adapter: None });
 }
 
 #[test]

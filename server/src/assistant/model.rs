@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device};
 use jnana_api::conversations::ModelInfo;
-use jnana_core::model_card::CardFile;
+use jnana_core::model_card::{CardFile, Parts};
 use jnana_core::request::Stop;
 use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
@@ -60,7 +60,7 @@ impl ServingModel {
             context: u32::try_from(card.context).unwrap_or(u32::MAX),
             width: u32::try_from(shape.width).unwrap_or(u32::MAX),
             device: settings.device.split(':').next().unwrap_or_default().to_owned(),
-            dtype: weight_type(path, settings, decoder.dtype()),
+            dtype: weight_type(&info.path, settings, decoder.dtype()),
             space: card.space.clone(),
         };
         let engine = Engine::start(decoder, tokenizer.clone(), config);
@@ -107,10 +107,11 @@ pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
         .map(str::parse)
         .transpose()
         .map_err(|words: String| anyhow::anyhow!(words))?;
-    options.vocab_rows = vocab_rows(path)?;
-    let adapter = CardFile::adapter_of(path)?.map(|folder| Adapter::load(&folder, &options.device));
+    let Parts { weights, adapter } = CardFile::parts(path)?;
+    options.vocab_rows = vocab_rows(&weights)?;
+    let adapter = adapter.map(|folder| Adapter::load(&folder, &options.device));
     options.adapter = adapter.transpose()?.map(Arc::new);
-    Ok(load_decoder(path, &options)?)
+    Ok(load_decoder(&weights, &options)?)
 }
 
 /// Phi-2's checkpoint has 51,200 rows in embedding and head and 50,295 tokens; the rows beyond its tokenizer go, so that

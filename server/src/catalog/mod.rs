@@ -4,6 +4,7 @@
 //! `<folder>/<name>/<file>`.
 
 mod archive;
+mod built_in;
 mod entry;
 mod hub;
 mod library;
@@ -80,6 +81,12 @@ pub enum Error {
         archive: String,
         /// Path inside it.
         member: String,
+    },
+    /// The program was built without one of its files.
+    #[error("this program was built without {asset}")]
+    NotBuiltIn {
+        /// Path below `assets/models`.
+        asset: String,
     },
     /// A hub's answer.
     #[error("{url}: {message}")]

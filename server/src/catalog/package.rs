@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::progress::note;
-use super::{Error, PackageMember};
+use super::{Error, PackageMember, Progress};
 
 /// Folders of packages that are being unpacked.
 const PREFIX: &str = ".fetch-";
+/// Between two looks at how far a fetch is.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// No fetch takes this long: what is older was left by one that was interrupted.
 const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -36,8 +37,11 @@ impl Packages {
         let root = self.folder.as_ref().map_or(scratch, tempfile::TempDir::path);
         let into = root.join(self.fetched.len().to_string());
         std::fs::create_dir_all(&into).map_err(Error::io(&into))?;
-        note(&format!("fetching {key}"));
-        run(&mut client(member, &into))?;
+        // Where the client writes while it fetches: how far it is can be seen there.
+        let work = into.with_extension("part");
+        std::fs::create_dir_all(&work).map_err(Error::io(&work))?;
+        let mut command = client(member, &into);
+        run(command.env("TMPDIR", &work), &key, &[&into, &work])?;
         let archive = only_file(&into)?;
         self.fetched.insert(key, archive.clone());
         Ok(archive)
@@ -75,10 +79,22 @@ fn client(member: &PackageMember, into: &Path) -> Command {
     }
 }
 
-fn run(command: &mut Command) -> Result<(), Error> {
+/// Runs a client and meanwhile says how much lies in `folders`.
+fn run(command: &mut Command, what: &str, folders: &[&Path]) -> Result<(), Error> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |message: String| Error::Program { program: program.clone(), message };
-    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+    let mut progress = Progress::new(what, None);
+    let output = std::thread::scope(|scope| {
+        let client = scope.spawn(|| command.stdin(Stdio::null()).output());
+        while !client.is_finished() {
+            progress.reach(folders.iter().map(|folder| bytes_in(folder)).sum());
+            std::thread::sleep(LOOK_EVERY);
+        }
+        client.join()
+    });
+    progress.finish();
+    let output = output.map_err(|_| failed("the thread that waited for it panicked".to_owned()))?;
+    let output = output.map_err(|error| {
         failed(format!("cannot be started ({error}); install it or place the files yourself"))
     })?;
     if output.status.success() {
@@ -87,6 +103,17 @@ fn run(command: &mut Command) -> Result<(), Error> {
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
     Err(failed(format!("{} ({})", last.trim(), output.status)))
+}
+
+/// Bytes of all files below a folder; what vanishes meanwhile does not count.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_in(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf, Error> {

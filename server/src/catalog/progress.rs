@@ -29,6 +29,11 @@ impl Progress {
         }
     }
 
+    /// So many bytes are there in all.
+    pub fn reach(&mut self, bytes: u64) {
+        self.add(bytes.saturating_sub(self.done));
+    }
+
     /// Ends the line.
     pub fn finish(&self) {
         let seconds = self.started.elapsed().as_secs_f64();

@@ -13,7 +13,7 @@ pub(super) fn run(command: Models) -> Result<ExitCode> {
         Models::Pull { names, given } => {
             let library = super::library(&given.resolve()?);
             for entry in chosen(&catalog, &names, catalog.defaults().collect())? {
-                library.pull(entry)?;
+                library.pull(&catalog, entry)?;
                 println!("{}: {}", entry.name, library.path(&entry.name).display());
             }
             Ok(ExitCode::SUCCESS)

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::shown_host;
 use crate::settings::Settings;
 use crate::startup::Server;
 use crate::telemetry;
@@ -25,10 +24,8 @@ async fn serve(settings: Settings) -> Result<()> {
     let mut server = Server::start(settings).await?;
     if let Some(token) = fresh {
         // The one place where a token is shown: on the terminal of who started the server, the first time.
-        let scheme = if server.app().settings.tls { "https" } else { "http" };
-        let (host, port) = (shown_host(server.address().ip()), server.address().port());
         eprintln!("Token (shown once, kept in the home folder): {}", token.secret);
-        eprintln!("In a browser open {scheme}://{host}:{port}/auth?token={}", token.secret);
+        eprintln!("In a browser open {}/auth?token={}", server.url(), token.secret);
     }
     eprintln!("Jnana is starting on {}", server.url());
     tokio::select! {

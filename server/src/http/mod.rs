@@ -4,4 +4,5 @@ pub mod extract;
 pub mod guard;
 pub mod headers;
 pub mod observe;
+pub mod own_names;
 pub mod tls;

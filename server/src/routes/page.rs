@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::error::ApiError;
 
 /// Name and bytes, sorted by name; `x.br` is `x` compressed.
-const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/app.rs"));
 
 /// `GET /` and `/c/{id}`: the page.
 pub(super) async fn index(headers: HeaderMap) -> Result<Response, ApiError> {

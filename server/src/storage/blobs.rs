@@ -109,16 +109,28 @@ fn is_named(db: &rusqlite::Connection, hash: &str) -> Result<bool, Error> {
 
 /// MIME type of bytes: what they are, else what the caller says, as long as no browser would run it.
 fn sniff(bytes: &[u8], declared: &str) -> String {
-    if let Some(kind) = infer::get(bytes) {
-        return kind.mime_type().to_owned();
-    }
+    let known = infer::get(bytes).map(|kind| kind.mime_type().to_owned());
+    let mime = known.or_else(|| plausible(declared)).filter(|mime| !runs(mime));
+    mime.unwrap_or_else(|| "application/octet-stream".to_owned())
+}
+
+/// What the caller says, when it has the form of a type.
+fn plausible(declared: &str) -> Option<String> {
     let declared = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let token = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
     let whole = declared.split_once('/').is_some_and(|(top, sub)| token(top) && token(sub));
-    let runs = ["html", "xml", "svg", "script", "wasm", "pdf"].iter().any(|word| declared.contains(word));
-    if whole && !runs { declared } else { "application/octet-stream".to_owned() }
+    // Real files of these two are known by their first bytes.
+    let false_words = ["wasm", "pdf"].iter().any(|word| declared.contains(word));
+    (whole && !false_words).then_some(declared)
+}
+
+/// True for pages, drawings and scripts. Office files, whose types hold the word "xml", are none of them.
+fn runs(mime: &str) -> bool {
+    ["html", "svg", "/xml", "+xml", "/xsl", "javascript", "ecmascript", "jscript", "livescript", "vbscript"]
+        .iter()
+        .any(|word| mime.contains(word))
 }
 
 #[cfg(test)]
@@ -133,6 +145,13 @@ mod tests {
         assert_eq!(sniff(b"\x01\x02", "image/svg+xml"), "application/octet-stream");
         assert_eq!(sniff(b"\x01\x02", "a b/c"), "application/octet-stream");
         assert_eq!(sniff(b"\x01\x02", ""), "application/octet-stream");
+        for page in
+            ["<script>alert(1)</script>", "<!DOCTYPE html><p>", "<?xml version=\"1.0\"?><svg/>", "<svg/>"]
+        {
+            for declared in ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"] {
+                assert_eq!(sniff(page.as_bytes(), declared), "application/octet-stream", "{page} {declared}");
+            }
+        }
     }
 
     #[test]

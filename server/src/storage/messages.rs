@@ -11,7 +11,7 @@ use super::{Error, Store, new_id, now_ms};
 
 /// Most parts of one message.
 pub const MAX_PARTS: usize = 16;
-/// Most characters of one text part.
+/// Most characters of one text, typed or left in an input.
 const MAX_TEXT_CHARS: usize = 100_000;
 
 /// How an answer ended.
@@ -186,7 +186,9 @@ fn checked_parts(db: &Connection, parts: Vec<Part>) -> Result<Vec<Part>, Error> 
     for part in parts {
         match part {
             Part::Text { text } if text.trim().is_empty() => {}
-            Part::Text { text } if text.chars().count() > MAX_TEXT_CHARS => {
+            Part::Text { text } | Part::Input { text: Some(text), .. }
+                if text.chars().count() > MAX_TEXT_CHARS =>
+            {
                 return Err(Error::Invalid(format!("a text has at most {MAX_TEXT_CHARS} characters")));
             }
             Part::Text { .. } => checked.push(part),

@@ -142,8 +142,8 @@ async fn a_dropped_stream_frees_the_engine() {
         app.caller.metric("jnana_engine_live_requests").await == 0.0
     })
     .await;
-    assert!(app.caller.metric("jnana_engine_tokens").await < 1000.0);
-    assert_eq!(app.caller.metric("jnana_engine_cancelled").await, 1.0);
+    assert!(app.caller.metric("jnana_engine_tokens_total").await < 1000.0);
+    assert_eq!(app.caller.metric("jnana_engine_cancelled_total").await, 1.0);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! phi-2's own size with a CLIP ViT-B/32, both of random weights: picture, speech and text through a server on the CPU.
 //!
 //! Gigabytes and minutes, so it runs only when it is asked for, and prints what it took:
-//! `JNANA_TEST_MODELS=… cargo test --release -p jnana-server --test api flagship -- --ignored --nocapture`.
+//! `JNANA_TEST_MODELS=~/.local/share/jnana/models cargo test --workspace --exclude jnana-app --test api flagship -- --ignored
+//! --nocapture --test-threads 1`.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -129,7 +129,7 @@ async fn a_picture_is_encoded_once() {
     assert_eq!(caller.metric(&calls).await, before);
 }
 
-async fn transcribe(
+pub(crate) async fn transcribe(
     caller: &Caller,
     file: Vec<u8>,
     fields: &[(&'static str, &'static str)],

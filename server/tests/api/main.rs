@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod bad_plugins;
 mod chat;
 mod conversations;
 mod flagship;
@@ -14,4 +15,6 @@ mod inputs;
 mod models;
 mod process;
 mod support;
+mod terminal;
+mod tls;
 mod wrong_input;

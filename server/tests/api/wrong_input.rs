@@ -107,12 +107,15 @@ async fn wrong_app_calls_get_the_error_object() {
         let blob = json!({ "hash": hash, "mime": "image/png", "bytes": 1 });
         json!({ "parent": null, "parts": [{ "type": "input", "plugin": "p", "blob": blob }] })
     };
+    let mut long_text = input(&"a".repeat(64));
+    long_text["parts"][0]["text"] = "x".repeat(100_001).into();
     let text = |parent: &str| json!({ "parent": parent, "parts": [{ "type": "text", "text": "x" }] });
     for (path, body, status) in [
         (messages.clone(), json!({ "parent": null, "parts": [] }), 400),
         (messages.clone(), json!({ "parent": null, "parts": [{ "type": "text", "text": " " }] }), 400),
         (messages.clone(), json!({ "parts": 1 }), 400),
         (messages.clone(), input(&"a".repeat(64)), 404),
+        (messages.clone(), long_text, 400),
         (messages.clone(), input("../../etc/passwd"), 404),
         (messages.clone(), text(missing), 404),
         (

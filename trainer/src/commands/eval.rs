@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::Device;
 use indicatif::ProgressBar;
 
 use crate::assemble::Places;
@@ -22,6 +21,7 @@ pub(super) fn run(eval: &Eval) -> Result<()> {
         models: eval.models.clone(),
         runs: eval.runs.clone(),
         features: eval.features.clone().unwrap_or_else(|| eval.runs.join("features")),
+        device: super::device(&eval.device)?,
     };
     let bar = ProgressBar::new(0).with_style(style());
     let progress = |done: usize, total: usize| {
@@ -29,7 +29,8 @@ pub(super) fn run(eval: &Eval) -> Result<()> {
         bar.set_position(done as u64);
     };
     // On a thread of candle's pool: from outside, every parallel operation would hand over to it and sleep.
-    let (report, transcripts) = Device::Cpu
+    let (report, transcripts) = places
+        .device
         .with_context(|| evaluation.run(&places, &interrupt, |line| eprintln!("{line}"), progress))?;
     bar.finish_and_clear();
     print!("{report}");

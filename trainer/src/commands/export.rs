@@ -14,7 +14,7 @@ use crate::cli::{Export, Output};
 use crate::products::write_card;
 
 pub(super) fn run(export: &Export) -> Result<()> {
-    if let Some(adapter) = CardFile::adapter_of(&export.model)? {
+    if let Some(adapter) = CardFile::parts(&export.model)?.adapter {
         let (model, adapter) = (export.model.display(), adapter.display());
         bail!(
             "{model} runs with the adapter in {adapter}; merge the two, which writes every format by its --dtype"

@@ -25,13 +25,14 @@ pub(super) fn run(train: &Train, stage: Stage) -> Result<()> {
     );
     let device = super::device(&train.device)?;
     // On a thread of candle's pool: from outside, every parallel operation would hand over to it and sleep.
-    device.clone().with_context(|| train_on(&device, &recipe, train))
+    let places = places(train, &device)?;
+    device.with_context(|| train_in(&places, &recipe, train))
 }
 
-fn train_on(device: &Device, recipe: &Recipe, train: &Train) -> Result<()> {
+fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
     let run = Run::open(&train.run, &recipe.table()?)?;
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
-    let assembled = assemble(recipe, &places(train)?, device, &interrupt, |line| eprintln!("{line}"))?;
+    let assembled = assemble(recipe, places, &interrupt, |line| eprintln!("{line}"))?;
     let Assembled { learner, optimizer, train: examples, held_out, records, warnings } = assembled;
     let trainable = optimizer.variables().map(|(_, variable)| variable.elem_count() as u64).sum();
     let mut session = Session::open(recipe, &learner, optimizer, &run)?;
@@ -73,14 +74,12 @@ pub(super) fn features(train: &Train) -> Result<()> {
     }
     let device = super::device(&train.device)?;
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
-    let places = places(train)?;
-    device
-        .clone()
-        .with_context(|| assemble(&recipe, &places, &device, &interrupt, |line| eprintln!("{line}")))?;
+    let places = places(train, &device)?;
+    device.with_context(|| assemble(&recipe, &places, &interrupt, |line| eprintln!("{line}")))?;
     Ok(())
 }
 
-fn places(train: &Train) -> Result<Places> {
+fn places(train: &Train, device: &Device) -> Result<Places> {
     let beside =
         || train.run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let runs = train.runs.clone().unwrap_or_else(|| beside().to_owned());
@@ -88,5 +87,6 @@ fn places(train: &Train) -> Result<Places> {
     for (name, folder) in [("--data", &train.data), ("--models", &train.models)] {
         ensure!(folder.is_dir(), "{name}: there is no folder {}", folder.display());
     }
-    Ok(Places { data: train.data.clone(), models: train.models.clone(), runs, features })
+    let (data, models, device) = (train.data.clone(), train.models.clone(), device.clone());
+    Ok(Places { data, models, runs, features, device })
 }

@@ -18,10 +18,10 @@ use crate::support::{write_encoder, write_json, write_tokenizer};
 const STEPS: u64 = 60;
 
 /// Folders `models`, `data` and `runs` with all that the recipes below name.
-struct Rig(TempDir);
+pub(crate) struct Rig(TempDir);
 
 impl Rig {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let rig = Self(tempfile::tempdir().unwrap());
         let phi = rig.path("models/phi");
         let clip = rig.path("models/clip");
@@ -42,7 +42,7 @@ impl Rig {
         rig
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -53,13 +53,13 @@ impl Rig {
         command
     }
 
-    fn succeeds(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap()
     }
 
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let Output { status, stderr, .. } = self.command(arguments).output().unwrap();
         assert!(!status.success(), "{arguments:?}");
         String::from_utf8(stderr).unwrap()
@@ -72,7 +72,7 @@ impl Rig {
     }
 
     /// A whole run; its losses by step.
-    fn run(&self, stage: &str, run: &str) -> BTreeMap<u64, f64> {
+    pub(crate) fn run(&self, stage: &str, run: &str) -> BTreeMap<u64, f64> {
         let recipe = self.recipe(stage);
         let out = self.succeeds(&[stage, recipe.to_str().unwrap(), "--run", run, "--json"]);
         losses(out.lines())
@@ -206,12 +206,13 @@ fn every_variable_of_every_stage_has_a_gradient() {
         models: rig.path("models"),
         runs: rig.path("runs"),
         features: rig.path("runs/features"),
+        device: Device::Cpu,
     };
     for stage in ["pretrain", "align", "tune"] {
         let recipe = Recipe::read(&rig.recipe(stage), &[]).unwrap();
         let interrupt = Interrupt::default();
         let Assembled { learner, optimizer, train, .. } =
-            assemble(&recipe, &places, &Device::Cpu, &interrupt, |_| ()).unwrap();
+            assemble(&recipe, &places, &interrupt, |_| ()).unwrap();
         // A fresh adapter's second factor is zero, and so the first one's gradient.
         for (_, variable) in optimizer.variables() {
             let noise = Tensor::randn(0f32, 0.02, variable.shape(), &Device::Cpu).unwrap();

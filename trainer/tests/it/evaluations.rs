@@ -1,0 +1,103 @@
+//! Evaluations of the program on a small random Phi that a run has tuned.
+
+use serde_json::Value;
+
+use crate::runs::Rig;
+
+const EVALUATION: &str = r#"
+    name = "drawn"
+    measure = ["loss", "captions", "answers"]
+    adapter = "tune/adapter"
+    max_tokens = 12
+    pictures = { skip = 2, take = 6 }
+    [decoder]
+    model = "phi"
+    [vision]
+    encoder = "clip"
+    projector = "tune/projector.safetensors"
+    [[data]]
+    name = "captions"
+    folder = "drawn"
+    format = { kind = "coco", captions = "all" }
+    [[data]]
+    name = "questions"
+    folder = "drawn"
+    format = { kind = "llava" }
+"#;
+
+fn tuned() -> Rig {
+    let rig = Rig::new();
+    rig.run("align", "runs/align");
+    rig.run("tune", "runs/tune");
+    std::fs::write(rig.path("evaluation.toml"), EVALUATION).unwrap();
+    rig
+}
+
+#[test]
+fn loss_captions_and_answers_stand_beside_those_for_shuffled_pictures() {
+    let rig = tuned();
+    let table = rig.succeeds(&["eval", "evaluation.toml", "--out", "report"]);
+    for row in ["loss", "BLEU-4", "CIDEr", "exact match", "yes/no balanced"] {
+        assert!(table.contains(row), "{row}: {table}");
+    }
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(rig.path("report/report.json")).unwrap()).unwrap();
+    let [own, shuffled] = ["own", "shuffled"].map(|which| report["loss"][which]["loss"].as_f64().unwrap());
+    assert!(own.is_finite() && own != shuffled, "the pictures were not shuffled: {own}");
+    assert_eq!(report["captions"]["own"]["captions"], 6);
+    let questions = report["answers"]["own"]["exact"]["questions"].as_u64().unwrap();
+    let transcripts = std::fs::read_to_string(rig.path("report/transcripts.jsonl")).unwrap();
+    let transcripts: Vec<Value> =
+        transcripts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(transcripts.len() as u64, 6 + questions);
+    assert!(transcripts.iter().all(|asked| asked["picture"].as_str().unwrap().ends_with(".png")));
+    assert!(transcripts[0]["references"].as_array().unwrap().len() > 1);
+    // The same again is the same, and the command line decides over the file.
+    assert_eq!(rig.succeeds(&["eval", "evaluation.toml"]), table);
+    let untuned =
+        rig.succeeds(&["eval", "evaluation.toml", "--set", "adapter=", "--set", "measure=[\"loss\"]"]);
+    assert!(untuned.starts_with("model  phi\n") && !untuned.contains("BLEU"), "{untuned}");
+}
+
+#[test]
+fn what_an_evaluation_lacks_is_named() {
+    let rig = tuned();
+    for (change, word) in [
+        ("vision.projector=nothing.safetensors", "nothing.safetensors"),
+        ("measure=[\"beauty\"]", "beauty"),
+        ("pictures.skip=99", "data"),
+        ("decoder.model=gone", "gone"),
+    ] {
+        let said = rig.fails(&["eval", "evaluation.toml", "--set", change]);
+        assert!(said.contains(word), "{change}: {said}");
+    }
+}
+
+#[test]
+fn answers_of_a_model_become_chats() {
+    let rig = Rig::new();
+    let chats =
+        "{\"turns\":[\"the cat\",\"a\"]}\n{\"turns\":[\"the dog\",\"a\"]}\n{\"turns\":[\"the cat\",\"b\"]}\n";
+    std::fs::write(rig.path("chats.jsonl"), chats).unwrap();
+    let arguments = [
+        "answer",
+        "--model",
+        "models/phi",
+        "--questions",
+        "chats.jsonl",
+        "--max-tokens",
+        "40",
+        "--out",
+        "out.jsonl",
+    ];
+    let said = rig.succeeds(&arguments);
+    // The cat is asked once.
+    assert!(said.contains("of 2"), "{said}");
+    let kept = std::fs::read_to_string(rig.path("out.jsonl")).unwrap();
+    for line in kept.lines() {
+        let chat: Value = serde_json::from_str(line).unwrap();
+        assert!(["the cat", "the dog"].contains(&chat["turns"][0].as_str().unwrap()), "{line}");
+        assert!(!chat["turns"][1].as_str().unwrap().is_empty());
+    }
+    assert!(said.starts_with(&kept.lines().count().to_string()), "{said}");
+}
