@@ -109,6 +109,18 @@ struct Asked {
     references: Vec<String>,
 }
 
+impl Asked {
+    fn with(self, answer: String) -> Transcript {
+        let name = self.picture.as_deref().and_then(Path::file_name);
+        Transcript {
+            picture: name.map(|name| name.to_string_lossy().into()),
+            question: self.question,
+            answer,
+            references: self.references,
+        }
+    }
+}
+
 impl Evaluation {
     /// Reads an evaluation and changes it by `KEY=VALUE` pairs, as a recipe.
     ///
@@ -142,38 +154,24 @@ impl Evaluation {
         };
         let mut transcripts = Vec::new();
         for what in &self.measure {
-            if *what == Measure::Loss {
-                say("measuring the loss");
-                report.loss = Some(self.loss(&records, sight.as_ref(), places)?);
-                continue;
-            }
             let asked = match what {
+                Measure::Loss => {
+                    say("measuring the loss");
+                    report.loss = Some(self.loss(&records, sight.as_ref(), places)?);
+                    continue;
+                }
                 Measure::Captions => captions(&records, &self.question),
-                _ => questions(&records),
+                Measure::Answers => questions(&records),
             };
             let compared = self.ask(&asked, sight.as_ref(), places, interrupt, &mut progress)?;
-            match what {
-                Measure::Captions => {
-                    report.captions =
-                        Some(compared.map(|answers| CaptionScores::of(&captioned(&asked, answers))));
-                }
-                _ => {
-                    report.answers =
-                        Some(compared.map(|answers| AnswerScores::of(&answered(&asked, answers))))
-                }
+            if *what == Measure::Captions {
+                let scores = |answers: &Vec<String>| CaptionScores::of(&captioned(&asked, answers));
+                report.captions = Some(compared.map(scores));
+            } else {
+                let scores = |answers: &Vec<String>| AnswerScores::of(&answered(&asked, answers));
+                report.answers = Some(compared.map(scores));
             }
-            transcripts.extend(asked.into_iter().zip(compared.own).map(|(asked, answer)| {
-                Transcript {
-                    picture: asked
-                        .picture
-                        .as_deref()
-                        .and_then(Path::file_name)
-                        .map(|name| name.to_string_lossy().into()),
-                    question: asked.question,
-                    answer,
-                    references: asked.references,
-                }
-            }));
+            transcripts.extend(asked.into_iter().zip(compared.own).map(|(asked, answer)| asked.with(answer)));
         }
         Ok((report, transcripts))
     }

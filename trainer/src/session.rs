@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
         loss /= targets.max(1) as f64;
         gradients.scale(1. / targets.max(1) as f64);
         let norm = gradients.clip(self.recipe.clip).map_err(Error::compute("the norm of a gradient"))?;
-        self.check(loss, norm, records)?;
+        self.check(loss, norm, &records)?;
         let rate = self.recipe.rate.at(self.state.step as usize, self.recipe.steps as usize);
         self.optimizer.step(&gradients, rate)?;
         self.state.step += 1;
@@ -148,7 +148,7 @@ impl<'a> Session<'a> {
     }
 
     /// Ends the run before a loss or gradient that went wrong reaches the variables.
-    fn check(&mut self, loss: f64, norm: f64, records: Vec<String>) -> Result<()> {
+    fn check(&mut self, loss: f64, norm: f64, records: &[String]) -> Result<()> {
         let explodes = self.state.mean_loss.is_some_and(|mean| loss > mean * self.recipe.keep.explosion);
         if !loss.is_finite() || !norm.is_finite() || explodes {
             let folder = self.run.checkpoint_folder(Which::Last);

@@ -38,7 +38,7 @@ pub(super) struct Size {
 
 /// `out = a · b` or `out += a · b`; `b` and `out` have rows of `n` numbers, a multiple of [`LANES`].
 pub(super) fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: (&mut [f32], usize), size: Size, store: Store) {
-    Arch::new().dispatch(Product { left: ByRows(a, size.k), b, out: out.0, stride: out.1, size, store });
+    Arch::new().dispatch(Product { left: ByRows(a, size.k), b, out, size, store });
 }
 
 /// As [`multiply`] with `aᵀ · b`: `a` is `[k, m]`.
@@ -49,7 +49,7 @@ pub(super) fn multiply_transposed(
     size: Size,
     store: Store,
 ) {
-    Arch::new().dispatch(Product { left: ByColumns(a), b, out: out.0, stride: out.1, size, store });
+    Arch::new().dispatch(Product { left: ByColumns(a), b, out, size, store });
 }
 
 /// How a strip of the left operand is read, one column after the other.
@@ -87,8 +87,8 @@ impl Left for ByColumns<'_> {
 struct Product<'a, L> {
     left: L,
     b: Matrix<'a>,
-    out: &'a mut [f32],
-    stride: usize,
+    /// Its numbers and where each row begins after the last.
+    out: (&'a mut [f32], usize),
     size: Size,
     store: Store,
 }
@@ -140,7 +140,7 @@ impl<L: Left> Product<'_, L> {
             }
         }
         for (i, sums) in sums.into_iter().enumerate() {
-            let out = &mut self.out[(row + i) * self.stride + column..][..width];
+            let out = &mut self.out.0[(row + i) * self.out.1 + column..][..width];
             for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
                 *out = if self.store == Store::Add { simd.add_f32s(*out, sum) } else { sum };
             }

@@ -19,14 +19,14 @@ use crate::catalog::Catalog;
 use crate::cli;
 use crate::settings::Settings;
 
-pub(super) fn run(ask: cli::Ask) -> Result<()> {
+pub(super) fn run(ask: &cli::Ask) -> Result<()> {
     if ask.question.trim().is_empty() && ask.image.is_empty() && ask.audio.is_empty() {
         bail!("nothing to ask: give a question, --image or --audio");
     }
     let settings = ask.given.clone().resolve()?;
     match &ask.url {
-        Some(url) => ask_server(url, &ask, &settings),
-        None => super::runtime()?.block_on(ask_here(&ask, &settings)),
+        Some(url) => ask_server(url, ask, &settings),
+        None => super::runtime()?.block_on(ask_here(ask, &settings)),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Serve(given) => serve::run(given.resolve()?)?,
-        Command::Ask(ask) => ask::run(*ask)?,
+        Command::Ask(ask) => ask::run(&ask)?,
         Command::Models(command) => return models::run(command),
         Command::Plugin(command) => plugin::run(command)?,
         Command::Bench(bench) => bench::run(&bench)?,
