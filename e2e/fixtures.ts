@@ -1,6 +1,11 @@
 import { expect, test as base, type Locator, type Page } from '@playwright/test';
 import { Server } from './server.js';
 
+/** A conversation as the API gives it: what the tests look at. */
+export interface Stored {
+  messages: { id: string; parts: { text?: string; blob?: { hash: string; mime: string } }[] }[];
+}
+
 /** The page as a person uses it: by roles and names. */
 export class Chat {
   readonly message: Locator;
@@ -73,6 +78,19 @@ export class Chat {
     await this.page.waitForTimeout(seconds * 1_000);
     await this.page.getByRole('button', { name: 'Stop recording' }).click();
     return this.page.getByRole('textbox', { name: 'Speech: text' });
+  }
+
+  /** The shown conversation as the server has stored it. */
+  async stored(): Promise<Stored> {
+    await this.page.waitForURL('**/c/*');
+    const path = new URL(this.page.url()).pathname.replace('/c/', '/api/conversations/');
+    return (await (await fetch(`${this.url}${path}`)).json()) as Stored;
+  }
+
+  /** The text of the newest answer as the server has stored it. */
+  async storedText(): Promise<string> {
+    const { messages } = await this.stored();
+    return messages.at(-1)!.parts.map((part) => part.text ?? '').join('');
   }
 
   /** The text of the newest answer. */

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,8 +18,10 @@ export class Server {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  static async create(): Promise<Server> {
+  /** `settings` are lines of `jnana.toml`. */
+  static async create(settings = ''): Promise<Server> {
     const home = mkdtempSync(join(tmpdir(), 'jnana-e2e-'));
+    writeFileSync(join(home, 'jnana.toml'), settings);
     symlinkSync(required('JNANA_TEST_MODELS'), join(home, 'models'));
     const server = new Server(home, await freePort());
     await server.start();

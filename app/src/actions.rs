@@ -210,12 +210,12 @@ pub(crate) fn delete(store: Store, id: String) {
 }
 
 /// Saves a conversation as a file; `format` is `markdown` or `json`.
-pub(crate) fn export(store: Store, summary: Summary, format: &'static str) {
+pub(crate) fn export(store: Store, id: String, format: &'static str) {
     spawn_local(async move {
-        match api::export(&summary.id, format).await {
-            Ok(blob) => {
-                let ending = if format == "markdown" { "md" } else { format };
-                browser::save(&blob, &format!("{}.{ending}", file_name(&summary.title)));
+        match api::export(&id, format).await {
+            Ok((blob, name)) => {
+                // A proxy may have taken the name away.
+                browser::save(&blob, &name.unwrap_or_else(|| format!("conversation.{format}")));
             }
             Err(failure) => store.fail(&failure),
         }
@@ -250,14 +250,6 @@ pub(crate) fn unlock(store: Store, token: String) {
 /// The id of the shown conversation.
 fn shown_id(store: Store) -> Option<String> {
     store.conversation.with_untracked(|shown| shown.as_ref().map(|shown| shown.summary.id.clone()))
-}
-
-/// Letters and digits of a title, the rest as single dashes.
-fn file_name(title: &str) -> String {
-    let words: Vec<&str> =
-        title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let name: String = words.join("-").chars().take(60).collect();
-    if name.is_empty() { "conversation".to_owned() } else { name }
 }
 
 /// The text of a message without its inputs.

@@ -16,6 +16,7 @@ use web_sys::{
 
 use crate::browser;
 use crate::failure::Failure;
+use crate::logic::attachment;
 use crate::logic::sse::Parser;
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -89,9 +90,14 @@ pub(crate) async fn delete(id: &str) -> Result<()> {
         .map(drop)
 }
 
-/// A conversation as a file; `format` is `markdown` or `json`.
-pub(crate) async fn export(id: &str, format: &str) -> Result<Blob> {
-    body(Call::get(&format!("/api/conversations/{}/export?format={format}", encode(id)))).await
+/// A conversation as a file, with the name that the server gives it; `format` is `markdown` or `json`.
+pub(crate) async fn export(id: &str, format: &str) -> Result<(Blob, Option<String>)> {
+    let path = format!("/api/conversations/{}/export?format={format}", encode(id));
+    let response = send(Call::get(&path)).await?;
+    let disposition = response.headers().get("content-disposition").ok().flatten();
+    let blob = response.blob().map_err(|error| refused_by_browser(&error))?;
+    let blob = JsFuture::from(blob).await.map(JsCast::unchecked_into).map_err(|_| Failure::Gone)?;
+    Ok((blob, disposition.as_deref().and_then(attachment::file_name).map(str::to_owned)))
 }
 
 /// Asks a question.
@@ -192,12 +198,6 @@ async fn json<T: DeserializeOwned>(call: Call<'_>) -> Result<T> {
     let name = format!("{} {}", call.method, call.path);
     let text = text(&send(call).await?).await?;
     serde_json::from_str(&text).map_err(|error| unreadable(&name, &error.to_string()))
-}
-
-async fn body(call: Call<'_>) -> Result<Blob> {
-    let response = send(call).await?;
-    let blob = response.blob().map_err(|error| refused_by_browser(&error))?;
-    JsFuture::from(blob).await.map(JsCast::unchecked_into).map_err(|_| Failure::Gone)
 }
 
 async fn text(response: &Response) -> Result<String> {

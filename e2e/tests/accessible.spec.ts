@@ -35,3 +35,29 @@ test('the keyboard is enough', async ({ chat, page }) => {
   await page.keyboard.press('Shift+Tab');
   await expect(page.locator(':focus')).toBeVisible();
 });
+
+test('a finished answer is announced', async ({ chat, page }) => {
+  await chat.ask('What is the capital of France?');
+  await chat.answered();
+  const region = page.locator('[aria-live=polite]');
+  // Visible to screen readers too: what is not drawn at all is not spoken.
+  await expect(region).toBeVisible();
+  await expect(region).toContainText('Paris');
+});
+
+test('nothing moves for people who asked for less motion', async ({ chat, page }) => {
+  const moving = () =>
+    page.evaluate(() => {
+      const elements = [...document.querySelectorAll('*')];
+      const styles = elements.flatMap((element) => [undefined, '::before', '::after'].map((part) => getComputedStyle(element, part)));
+      return styles.filter((style) => /[1-9]/.test(style.animationDuration + style.transitionDuration)).length;
+    });
+  await page.emulateMedia({ reducedMotion: 'no-preference' });
+  await chat.ask('Write a long story about a lighthouse keeper and the sea.');
+  await expect(chat.stop).toBeVisible();
+  expect(await moving()).toBeGreaterThan(0);
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  expect(await moving()).toBe(0);
+  expect(await page.evaluate(() => document.getAnimations().length)).toBe(0);
+  await chat.stop.click();
+});

@@ -1,6 +1,10 @@
-import { expect, test } from '../fixtures.js';
+import { Chat, expect, test } from '../fixtures.js';
+import { Wire } from '../wire.js';
 
 const LONG = 'Write a very long story about a lighthouse keeper, the sea and a storm.';
+
+/** The words of a text, without what Markdown adds or takes away. */
+const words = (text: string): string[] => text.match(/\p{L}+/gu) ?? [];
 
 test('stop frees the model and keeps what was said', async ({ chat, server }) => {
   await chat.ask(LONG);
@@ -23,14 +27,34 @@ test('a reload in mid-answer loses nothing', async ({ chat, page }) => {
   await expect(chat.text()).toHaveText(text, { useInnerText: true });
 });
 
-test('a dropped connection loses nothing', async ({ chat, context }) => {
+test('a dropped connection loses nothing', async ({ page, server }) => {
+  const wire = await Wire.to(server.port);
+  const chat = new Chat(page, wire.url);
+  const places: number[] = [];
+  page.on('request', (request) => {
+    const after = new URL(request.url()).searchParams.get('after');
+    if (after) places.push(Number(after));
+  });
+  const shown = async () => words(await chat.text().innerText());
+
+  await chat.open();
   await chat.ask(LONG);
   await expect(chat.answer()).toContainText(/\w+ \w+ \w+/);
-  await context.setOffline(true);
-  await chat.page.waitForTimeout(1_000);
-  await context.setOffline(false);
+  expect(places).toEqual([0]);
+  wire.cut();
+  await expect(page.getByText('The server is gone.')).toBeVisible();
+  const early = (await shown()).length;
+  wire.mend();
+  await expect.poll(async () => (await shown()).length).toBeGreaterThan(early);
+  // It goes on where it broke off. The last word may still be growing.
+  expect(places.at(-1)).toBeGreaterThan(0);
+  const later = (await shown()).slice(0, -1);
   await chat.answered();
   await expect(chat.answer().getByRole('alert')).toHaveCount(0);
+  const stored = words(await chat.storedText());
+  expect(later).toEqual(stored.slice(0, later.length));
+  expect(await shown()).toEqual(stored);
+  wire.close();
 });
 
 test('when the server is gone the page says so, and goes on when it is back', async ({ chat, server, page }) => {

@@ -1,4 +1,11 @@
-import { expect, test } from '../fixtures.js';
+import { type Download } from '@playwright/test';
+import { expect, test, type Stored } from '../fixtures.js';
+
+async function saved(download: Download): Promise<{ name: string; text: string }> {
+  let text = '';
+  for await (const chunk of await download.createReadStream()) text += chunk;
+  return { name: download.suggestedFilename(), text };
+}
 
 test('a typed question is answered by the model', async ({ chat }) => {
   await chat.ask('What is the capital of France?');
@@ -54,10 +61,15 @@ test('conversations can be found, renamed, exported and deleted', async ({ chat,
   if ((await options.getAttribute('aria-expanded')) !== 'true') await options.click();
   const download = page.waitForEvent('download');
   await renamed.getByRole('button', { name: 'Export Markdown' }).click();
-  const text = await (await download).createReadStream();
-  let markdown = '';
-  for await (const chunk of text) markdown += chunk;
-  expect(markdown).toContain('Tell me about zebras.');
+  const markdown = await saved(await download);
+  expect(markdown.name).toBe('striped-animals.md');
+  expect(markdown.text).toContain('Tell me about zebras.');
+
+  const another = page.waitForEvent('download');
+  await renamed.getByRole('button', { name: 'Export JSON' }).click();
+  const json = await saved(await another);
+  expect(json.name).toBe('striped-animals.json');
+  expect(JSON.parse(json.text)).toEqual(await chat.stored());
 
   await renamed.getByRole('button', { name: 'Delete', exact: true }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
@@ -65,7 +77,49 @@ test('conversations can be found, renamed, exported and deleted', async ({ chat,
 });
 
 test('model output cannot bring markup of its own', async ({ chat, page }) => {
-  await chat.ask('Repeat exactly: <img src=x onerror=alert(1)> <script>alert(2)</script>');
+  const said = [
+    'Inline <img src=x onerror="window.ran = 1"> and [a link](javascript:window.ran=2).',
+    '<script>window.ran = 3</script>',
+    '<iframe srcdoc="<script>parent.ran = 4</script>"></iframe>',
+    'The end.',
+  ].join('\n\n');
+  let goOn = () => {};
+  const looked = new Promise<void>((resolve) => (goOn = resolve));
+  // No model can be made to say this for sure, so the events come from here: the text, then the end.
+  await page.route('**/events?after=*', async (route) => {
+    const url = new URL(route.request().url());
+    const [conversation, id] = url.pathname.split('/messages/').map((part) => part.replace('/events', ''));
+    let event: object = { seq: 1, type: 'text', text: said };
+    if (url.searchParams.get('after') === '1') {
+      await looked;
+      const { messages } = (await (await fetch(`${url.origin}${conversation}`)).json()) as Stored;
+      const answer = messages.find((message) => message.id === id);
+      event = { seq: 2, type: 'end', message: { ...answer, state: 'done', parts: [{ type: 'text', text: said }] } };
+    }
+    await route.fulfill({ contentType: 'text/event-stream', body: `data: ${JSON.stringify(event)}\n\n` });
+  });
+  const isHarmless = async () => {
+    await expect(chat.text()).toContainText('<img src=x onerror');
+    await expect(chat.text()).toContainText('<script>window.ran = 3</script>');
+    await expect(chat.text()).toContainText('The end.');
+    await expect(chat.text().locator('img, script, iframe, [onerror], [href^="javascript:"]')).toHaveCount(0);
+    expect(await page.evaluate(() => 'ran' in window)).toBe(false);
+  };
+  await chat.ask('Say something.');
+  await isHarmless();
+  await expect(chat.stop).toBeVisible();
+  goOn();
   await chat.answered();
-  expect(await page.locator('[role=log] img[src="x"], [role=log] script').count()).toBe(0);
+  await isHarmless();
+});
+
+test('an answer can be copied', async ({ chat, context, page }) => {
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await chat.ask('What is the capital of France?');
+  const answer = await chat.answered();
+  await answer.getByRole('button', { name: 'Copy', exact: true }).click();
+  await expect(page.getByRole('status').filter({ hasText: 'Copied.' })).toBeVisible();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  expect(copied).toContain('Paris');
+  expect(copied).toBe(await chat.storedText());
 });

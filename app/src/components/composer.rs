@@ -55,9 +55,10 @@ impl Draft {
             return self.store.say("One of the inputs did not work. Try it again, or remove it.");
         }
         let parts = untrack(|| self.parts());
-        if !parts.is_empty() {
-            self.send(parts);
+        if parts.is_empty() {
+            return self.store.say("What is attached has no words yet. Write them, or try again.");
         }
+        self.send(parts);
     }
 
     fn parts(self) -> Vec<Part> {

@@ -144,11 +144,11 @@ fn Options(summary: Summary) -> impl IntoView {
                 "Rename"
             </button>
             <button type="button"
-                on:click=move |_| actions::export(store, summary.get_value(), "markdown")>
+                on:click=move |_| actions::export(store, summary.get_value().id, "markdown")>
                 "Export Markdown"
             </button>
             <button type="button"
-                on:click=move |_| actions::export(store, summary.get_value(), "json")>
+                on:click=move |_| actions::export(store, summary.get_value().id, "json")>
                 "Export JSON"
             </button>
             <button type="button" class="danger"

@@ -80,9 +80,9 @@ pub enum CallErrorKind {
     Unsupported,
     /// Memory, a file, a device is missing, or the plugin is being made anew: 503.
     Resource,
-    /// The caller's flag was set, or the reader of segments wanted no more.
+    /// The caller's flag was set, or the reader of segments wanted no more: 409.
     Cancelled,
-    /// The plugin is to blame: it failed, panicked, or gave back what breaks the contract: 500.
+    /// The plugin is to blame: it failed, panicked, or gave back what breaks the contract: 502.
     Plugin,
 }
 

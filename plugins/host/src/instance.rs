@@ -16,7 +16,8 @@ use crate::tensor::Expected;
 
 /// How often a waiting call looks at its flag.
 const POLL: Duration = Duration::from_millis(20);
-/// After so many panics without a good call in between, the plugin stays off.
+/// After so many panics without a good call in between, the plugin stays off. An error is no good call: a plugin that fails
+/// in two ways by turns is as broken as one that only panics.
 const MAX_PANICS: u32 = 5;
 /// Pause after the second panic in a row; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -44,6 +45,15 @@ struct Slot {
     not_before: Option<Instant>,
     /// Why there will be no instance any more.
     dead: Option<String>,
+}
+
+/// What a call says of the instance that ran it.
+enum Outcome<'a> {
+    Good,
+    /// It panicked, with these words.
+    Panicked(&'a str),
+    /// Nothing: it failed, was cancelled, or the plugin was not reached.
+    Unclear,
 }
 
 type Failure = (CallErrorKind, String);
@@ -211,15 +221,19 @@ impl Instance {
         let took = start.elapsed();
         let collected = sink.close();
         let Some(status) = status else {
-            self.release(native, None);
+            self.release(native, &Outcome::Unclear);
             return Err((CallErrorKind::Unsupported, "the plugin has no such function".to_owned()));
         };
         let panicked = status == abi::ERROR_PANIC;
         let result = judge(status, collected).and_then(finish);
         let failed = result.as_ref().is_err_and(|(kind, _)| *kind != CallErrorKind::Cancelled);
         self.counters.record(took, failed, panicked);
-        let words = result.as_ref().err().filter(|_| panicked).map(|(_, words)| words.as_str());
-        self.release(native, Some(words));
+        let outcome = match &result {
+            Ok(_) => Outcome::Good,
+            Err((_, words)) if panicked => Outcome::Panicked(words),
+            Err(_) => Outcome::Unclear,
+        };
+        self.release(native, &outcome);
         result
     }
 
@@ -271,19 +285,19 @@ impl Instance {
         slot
     }
 
-    /// Ends a call. `outcome`: none when the plugin was not reached, else the words of a panic if there was one.
-    fn release(&self, native: Arc<Native>, outcome: Option<Option<&str>>) {
+    /// Ends a call. What an instance that was replaced does is held neither against the plugin nor in its favour.
+    fn release(&self, native: Arc<Native>, outcome: &Outcome<'_>) {
         let mut slot = self.lock();
         let mut retired = None;
-        match outcome {
-            Some(Some(words))
-                if slot.native.as_ref().is_some_and(|current| Arc::ptr_eq(current, &native)) =>
-            {
-                retired = slot.native.take();
-                slot.count_panic(words);
+        if slot.native.as_ref().is_some_and(|current| Arc::ptr_eq(current, &native)) {
+            match outcome {
+                Outcome::Good => slot.panics = 0,
+                Outcome::Panicked(words) => {
+                    retired = slot.native.take();
+                    slot.count_panic(words);
+                }
+                Outcome::Unclear => {}
             }
-            Some(None) => slot.panics = 0,
-            _ => {}
         }
         drop(slot);
         // Outside of the lock: the last one to let go destroys the instance, which may take its time.

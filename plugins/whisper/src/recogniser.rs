@@ -83,7 +83,7 @@ impl Recogniser {
     /// full 30 s and with temperatures, which is what the model was trained for.
     pub(crate) fn transcribe(&mut self, task: &Task, threads: usize) -> Result<Vec<Piece>, WhisperError> {
         let seconds = task.samples.len() as f64 / RATE as f64;
-        let reduced = self.reduced(task.samples.len());
+        let reduced = if self.options.full_window { 0 } else { reduced(task.samples.len(), self.positions) };
         let first = self.pass(task, threads, reduced, 0.0)?;
         let pieces = if guard::degenerate(&first, seconds) {
             let second = self.pass(task, threads, 0, TEMPERATURE_STEP)?;
@@ -127,17 +127,17 @@ impl Recogniser {
         Ok(self.state.as_iter().filter_map(|segment| piece(&segment)).collect())
     }
 
-    /// Positions to encode for so many samples; 0 stands for all that the model has.
-    fn reduced(&self, samples: usize) -> usize {
-        let positions = (samples * POSITIONS_A_SECOND).div_ceil(RATE) + POSITION_MARGIN;
-        let positions = positions.next_multiple_of(POSITION_STEP).max(LEAST_POSITIONS);
-        if self.options.full_window || positions >= self.positions { 0 } else { positions }
-    }
-
     fn params(&mut self, language: &'static str) -> &FullParams<'static, 'static> {
         let (abort, threshold) = (&self.abort, self.options.no_speech_threshold);
         self.params.entry(language).or_insert_with(|| params(language, threshold, Arc::clone(abort)))
     }
+}
+
+/// Positions to encode for so many samples, of those that the model has; 0 stands for all.
+fn reduced(samples: usize, all: usize) -> usize {
+    let positions = (samples * POSITIONS_A_SECOND).div_ceil(RATE) + POSITION_MARGIN;
+    let positions = positions.next_multiple_of(POSITION_STEP).max(LEAST_POSITIONS);
+    if positions >= all { 0 } else { positions }
 }
 
 fn params(language: &'static str, threshold: f32, abort: Arc<AtomicBool>) -> FullParams<'static, 'static> {
@@ -171,4 +171,38 @@ fn piece(segment: &WhisperSegment<'_>) -> Option<Piece> {
 
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Positions of every published model: 30 s.
+    const ALL: usize = 1_500;
+
+    #[test]
+    fn a_short_clip_pays_for_a_third_of_the_window() {
+        for seconds in [0, 1, 3, 8] {
+            assert_eq!(reduced(seconds * RATE, ALL), 512, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn longer_clips_pay_for_what_they_hold_and_a_margin() {
+        assert_eq!(reduced(12 * RATE, ALL), 704);
+        assert_eq!(reduced(12 * RATE + 1, ALL), 704);
+        assert_eq!(reduced(20 * RATE, ALL), 1_088);
+        for seconds in 0..28 {
+            let positions = reduced(seconds * RATE, ALL);
+            assert!(positions >= seconds * POSITIONS_A_SECOND + POSITION_MARGIN, "{seconds} s: {positions}");
+        }
+    }
+
+    #[test]
+    fn what_fills_the_window_is_encoded_whole() {
+        assert_eq!(reduced(28 * RATE, ALL), 1_472);
+        assert_eq!(reduced(29 * RATE, ALL), 0);
+        assert_eq!(reduced(30 * RATE, ALL), 0);
+        assert_eq!(reduced(RATE, 512), 0, "a model with a shorter window");
+    }
 }

@@ -1,9 +1,10 @@
 //! Panics: of a plugin made with the SDK, and a C one that says it has lost its mind.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use jnana_api::plugins::PluginState;
-use jnana_plugin_host::{CallErrorKind, CancelFlag, Instance, PluginHost};
+use jnana_plugin_host::{CallError, CallErrorKind, CancelFlag, Instance, PluginHost};
 use serde_json::{Map, json};
 
 use crate::support::{Folder, assert_good_works, info, loaded, reason, text};
@@ -73,6 +74,62 @@ fn panics_in_a_row_slow_the_plugin_down_and_then_switch_it_off() {
     let error = plugin.encode(text("hello"), &CancelFlag::new()).unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Resource);
     assert_good_works(&host);
+}
+
+/// The error of a call, once the pause after earlier panics is over.
+fn error_of(plugin: &Instance, words: &str) -> CallError {
+    loop {
+        let error = plugin.encode(text(words), &CancelFlag::new()).unwrap_err();
+        if !error.message.contains("made anew in") {
+            return error;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn failures_between_panics_do_not_keep_a_plugin_on() {
+    let host = open();
+    let plugin = loaded(&host, "faulty");
+    for panics in 1..=5 {
+        assert!(error_of(&plugin, "panic").message.contains("asked to panic"));
+        if panics < 5 {
+            assert!(error_of(&plugin, "ragged").message.contains("7 values"));
+            let ended =
+                plugin.transcribe(text("one two"), &Map::new(), &CancelFlag::new(), |_| false).unwrap_err();
+            assert_eq!(ended.kind, CallErrorKind::Cancelled);
+            assert_eq!(plugin.state(), PluginState::Ready, "after {panics} panics");
+        }
+    }
+    assert!(reason(&host, "libjnana_faulty_plugin.so").contains("panicked 5 times"));
+}
+
+#[test]
+fn good_calls_of_a_replaced_instance_do_not_keep_a_plugin_on() {
+    let host = open();
+    let plugin = loaded(&host, "faulty");
+    for panics in 1..=5 {
+        // Makes the instance anew without a good call.
+        if panics > 1 {
+            error_of(&plugin, "ragged");
+        }
+        std::thread::scope(|scope| {
+            let (heard, hears) = mpsc::channel();
+            let (go, goes) = mpsc::channel::<()>();
+            let plugin = &plugin;
+            let slow = scope.spawn(move || {
+                plugin.transcribe(text("one"), &Map::new(), &CancelFlag::new(), move |_| {
+                    heard.send(()).unwrap();
+                    goes.recv().is_ok()
+                })
+            });
+            hears.recv().unwrap();
+            assert!(error_of(plugin, "panic").message.contains("asked to panic"));
+            go.send(()).unwrap();
+            assert_eq!(slow.join().unwrap().unwrap().text(), "one");
+        });
+    }
+    assert!(reason(&host, "libjnana_faulty_plugin.so").contains("panicked 5 times"));
 }
 
 #[test]
