@@ -25,9 +25,13 @@ test('a button that is held records until it is let go', async ({ chat, page }) 
   await chat.input('Speak').click();
   const record = page.getByRole('button', { name: 'Record', exact: true });
   await expect(record).toBeEnabled();
-  await record.hover();
-  await page.mouse.down();
-  await expect(page.getByRole('button', { name: 'Stop recording' })).toBeVisible();
+  // The list of microphones may come late and move the button from under the pointer.
+  await expect(async () => {
+    await page.mouse.up();
+    await record.hover();
+    await page.mouse.down();
+    await expect(page.getByRole('button', { name: 'Stop recording' })).toBeVisible({ timeout: 3_000 });
+  }).toPass();
   await page.waitForTimeout(5_000);
   await page.mouse.up();
   await expect(page.getByRole('textbox', { name: 'Speech: text' })).toHaveValue(/fellow americans/i);
