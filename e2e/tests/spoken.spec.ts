@@ -34,7 +34,8 @@ test('a button that is held records until it is let go', async ({ chat, page }) 
   }).toPass();
   await page.waitForTimeout(5_000);
   await page.mouse.up();
-  await expect(page.getByRole('textbox', { name: 'Speech: text' })).toHaveValue(/fellow americans/i);
+  // The sound comes round and round: five seconds of it may begin anywhere.
+  await expect(page.getByRole('textbox', { name: 'Speech: text' })).toHaveValue(/americans|country|ask/i);
 });
 
 test('what was heard can be corrected before it is sent', async ({ chat }) => {
