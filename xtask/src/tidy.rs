@@ -40,11 +40,19 @@ const UNFINISHED: &[&str] =
 /// Longest source file; a longer one is two ideas.
 const MAX_LINES: usize = 450;
 
+/// Largest file in bytes; weights that the project trained lie below `assets` and may be larger.
+const MAX_BYTES: u64 = 4 << 20;
+const MAX_ASSET_BYTES: u64 = 24 << 20;
+
 /// Checks every rule and names every breach.
 pub fn run() -> Result<()> {
     let files = tracked_files()?;
     let mut breaches = dependencies()?;
     breaches.extend(proofs::missing(&files)?);
+    for file in &files {
+        let bytes = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
+        breaches.extend(too_large(file, bytes));
+    }
     for file in files.iter().filter(|file| is_source(file)) {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         breaches.extend(source_breaches(file, &text));
@@ -64,6 +72,12 @@ fn tracked_files() -> Result<Vec<PathBuf>> {
     let list =
         shell::output(Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))?;
     Ok(list.lines().map(PathBuf::from).filter(|path| path.is_file()).collect())
+}
+
+/// A file of this size is a cache or a data set that was added by mistake.
+fn too_large(file: &Path, bytes: u64) -> Option<String> {
+    let most = if file.starts_with("assets") { MAX_ASSET_BYTES } else { MAX_BYTES };
+    (bytes > most).then(|| format!("{}: {bytes} bytes, at most {most}", file.display()))
 }
 
 fn is_source(file: &Path) -> bool {
@@ -149,6 +163,14 @@ mod tests {
         let text = "#![allow(unsafe_code)]";
         assert_eq!(source_breaches(Path::new("core/src/lib.rs"), text).len(), 1);
         assert!(source_breaches(Path::new("plugins/host/src/lib.rs"), text).is_empty());
+    }
+
+    #[test]
+    fn large_files_are_named() {
+        assert!(too_large(Path::new("runs/a.features"), MAX_BYTES + 1).is_some());
+        assert!(too_large(Path::new("runs/a.features"), MAX_BYTES).is_none());
+        assert!(too_large(Path::new("assets/models/a.safetensors"), MAX_BYTES + 1).is_none());
+        assert!(too_large(Path::new("assets/models/a.safetensors"), MAX_ASSET_BYTES + 1).is_some());
     }
 
     #[test]
