@@ -26,6 +26,10 @@ impl Dropout {
         Self { probability: probability as f32, state: AtomicU64::new(seed) }
     }
 
+    pub(crate) fn drops_nothing(&self) -> bool {
+        self.probability == 0.
+    }
+
     /// What the next masks follow from.
     pub(crate) fn state(&self) -> u64 {
         self.state.load(Ordering::Relaxed)
@@ -38,7 +42,7 @@ impl Dropout {
 
     /// A mask of its own for each call.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        if self.probability == 0. {
+        if self.drops_nothing() {
             return Ok(x.clone());
         }
         let random = SplitMix64(self.state());

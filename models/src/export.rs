@@ -7,9 +7,11 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value as Json, json};
 
 use crate::config::Config;
+use crate::load::{Found, locate};
 use crate::nf4::Nf4Matrix;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
-use crate::weights::{Entry, SafetensorsWriter, Stored, TensorSource, nf4_entries, nf4_parts};
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Entry, GgufFile, SafetensorsWriter, Stored, TensorSource, nf4_entries, nf4_parts};
 use crate::{Error, Result};
 
 /// Files that a tokenizer may consist of; the last says which tokens end a text.
@@ -202,11 +204,11 @@ pub(crate) fn write_json(path: &Path, json: &Json) -> Result<()> {
     fs::rename(&partial, path).map_err(Error::io("rename", &partial))
 }
 
-/// Copies the files of the tokenizer of a model, a folder or a GGUF file with them beside it, into another folder; returns
-/// how many there were.
+/// Copies the files of the tokenizer of a model, a folder or a GGUF file with them beside it, into another folder; where
+/// there are none, the tokenizer inside the GGUF file is written as such files. Returns how many there are.
 ///
 /// # Errors
-/// When a file cannot be copied.
+/// When a file cannot be copied or written, or the tokenizer inside the GGUF file is of a kind that is not known here.
 pub fn copy_tokenizer(model: &Path, to: &Path) -> Result<usize> {
     let from = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new(".")) };
     let there = TOKENIZER_FILES
@@ -218,5 +220,15 @@ pub fn copy_tokenizer(model: &Path, to: &Path) -> Result<usize> {
         fs::copy(&file, &target).map_err(Error::io("copy", &file))?;
         copied += 1;
     }
-    Ok(copied)
+    match locate(model) {
+        Ok(Found::Gguf(file)) if copied == 0 => extract_tokenizer(&GgufFile::open(&file)?, to),
+        _ => Ok(copied),
+    }
+}
+
+fn extract_tokenizer(file: &GgufFile, to: &Path) -> Result<usize> {
+    if file.value("tokenizer.ggml.model").is_none() {
+        return Ok(0);
+    }
+    Tokenizer::from_gguf(file)?.save(to, file.string("tokenizer.chat_template").ok().as_deref())
 }

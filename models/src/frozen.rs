@@ -6,13 +6,17 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use jnana_kernels::{Matrix, add_product, product};
 
 use crate::linear::Weight;
+use crate::values::{Values, matrix};
 use crate::weights::dequantize_rows;
 
 /// Numbers of a panel that is dense for a moment: 16 MiB. Smaller ones would stay in the processor's cache, but each costs
-/// the backward pass another addition over all rows of `x`, which is more.
+/// the backward pass another walk over all rows of `x`, which is more.
 const PANEL: usize = 1 << 22;
+
+const NAME: &str = "frozen-product";
 
 /// `x · Wᵀ` for rows `x` `[m, inputs]` and a frozen `W` `[outputs, inputs]`.
 pub(crate) struct FrozenProduct {
@@ -23,6 +27,12 @@ pub(crate) struct FrozenProduct {
 impl FrozenProduct {
     pub(crate) fn new(weight: Weight) -> Self {
         Self { weight, panel: PANEL }
+    }
+
+    /// True when products with f32 rows on the CPU are f32 throughout: [`forward`](Self::forward) and
+    /// [`backward`](Self::backward) do them.
+    pub(crate) fn is_f32(&self) -> bool {
+        !matches!(&self.weight, Weight::Dense(weight) if weight.dtype() != DType::F32)
     }
 
     /// First row and number of rows of each panel.
@@ -53,43 +63,66 @@ impl FrozenProduct {
         }
     }
 
-    fn cpu_product(
-        &self,
-        x: &CpuStorage,
-        layout: &Layout,
-        (start, rows): (usize, usize),
-    ) -> Result<CpuStorage> {
-        let dense = self.dense_rows(start, rows)?;
-        let (storage, dense_layout) = dense.storage_and_layout();
-        match &*storage {
-            Storage::Cpu(weight) => product(x, layout, weight, dense_layout),
-            _ => bail!("{}: the rows are on the CPU, the weight is not", self.name()),
+    /// `x · Wᵀ` of `m` rows in f32 on the CPU, `[m, outputs]`.
+    pub(crate) fn forward(&self, x: Matrix<'_>, m: usize) -> Result<Vec<f32>> {
+        let (outputs, _) = self.weight.dims()?;
+        let mut y = Vec::new();
+        for (start, rows) in self.panels()? {
+            let panel = self.dense_rows(start, rows)?;
+            let values = Values::of(&panel);
+            let panel = values.as_matrix(NAME)?.transposed();
+            if rows == outputs {
+                return Ok(product(x, panel));
+            }
+            y.resize(m * outputs, 0.);
+            add_product(x, panel, &mut y[start..], outputs);
         }
+        Ok(y)
+    }
+
+    /// `∂L/∂y · W` of `m` rows in f32 on the CPU, `[m, inputs]`.
+    pub(crate) fn backward(&self, gradient: &[f32], m: usize) -> Result<Vec<f32>> {
+        let (outputs, inputs) = self.weight.dims()?;
+        let mut dx = Vec::new();
+        for (start, rows) in self.panels()? {
+            let panel = self.dense_rows(start, rows)?;
+            let values = Values::of(&panel);
+            let panel = values.as_matrix(NAME)?;
+            let part = Matrix::strided(&gradient[start..], (m, rows), (outputs, 1));
+            if dx.is_empty() {
+                dx = product(part, panel);
+            } else {
+                add_product(part, panel, &mut dx, inputs);
+            }
+        }
+        Ok(dx)
     }
 }
 
 impl CustomOp1 for FrozenProduct {
     fn name(&self) -> &'static str {
-        "frozen-product"
+        NAME
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let ((m, _), (outputs, _)) = (layout.shape().dims2()?, self.weight.dims()?);
-        let shape = Shape::from((m, outputs));
-        let mut panels = self.panels()?.peekable();
-        if let Some(&whole) = panels.peek()
-            && whole.1 == outputs
-        {
-            return Ok((self.cpu_product(x, layout, whole)?, shape));
+        let ((m, width), (outputs, inputs)) = (layout.shape().dims2()?, self.weight.dims()?);
+        if width != inputs {
+            bail!("{NAME}: rows [{m}, {width}] with a weight [{outputs}, {inputs}]");
         }
-        let mut y = vec![0f32; m * outputs];
-        for (start, rows) in panels {
-            let part = self.cpu_product(x, layout, (start, rows))?;
-            for (y, part) in y.chunks_exact_mut(outputs).zip(part.as_slice::<f32>()?.chunks_exact(rows)) {
-                y[start..start + rows].copy_from_slice(part);
+        let y = match (x, &self.weight) {
+            (CpuStorage::F32(_), _) if self.is_f32() => {
+                CpuStorage::F32(self.forward(matrix(NAME, x, layout)?, m)?)
             }
-        }
-        Ok((CpuStorage::F32(y), shape))
+            (_, Weight::Dense(weight)) => {
+                let (storage, weight_layout) = weight.storage_and_layout();
+                let Storage::Cpu(weight) = &*storage else {
+                    bail!("{NAME}: the rows are on the CPU, the weight is not");
+                };
+                multiply(x, layout, weight, weight_layout)?
+            }
+            _ => bail!("{NAME}: expected rows in f32, got {:?}", x.dtype()),
+        };
+        Ok((y, Shape::from((m, outputs))))
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
@@ -99,33 +132,28 @@ impl CustomOp1 for FrozenProduct {
         let dense = self.dense(x.dtype())?;
         let (storage, dense_layout) = dense.storage_and_layout();
         let Storage::Cuda(weight) = &*storage else {
-            bail!("{}: the rows are on a GPU, the weight is not", self.name());
+            bail!("{NAME}: the rows are on a GPU, the weight is not");
         };
         let shape = Shape::from((layout.shape().dims2()?.0, dense.dim(0)?));
-        Ok((product(x, layout, weight, dense_layout)?, shape))
+        Ok((multiply(x, layout, weight, dense_layout)?, shape))
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        if !gradient.device().is_cpu() {
-            return gradient.contiguous()?.matmul(&self.dense(gradient.dtype())?).map(Some);
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        if !gradient.device().is_cpu() || !self.is_f32() {
+            return gradient.matmul(&self.dense(gradient.dtype())?).map(Some);
         }
-        let mut sum: Option<Tensor> = None;
-        for (start, rows) in self.panels()? {
-            let part = gradient.narrow(1, start, rows)?.matmul(&self.dense_rows(start, rows)?)?;
-            sum = Some(match sum {
-                Some(sum) => (sum + part)?,
-                None => part,
-            });
-        }
-        Ok(sum)
+        let values = Values::of(&gradient);
+        let dx = self.backward(values.as_slice(NAME)?, x.dim(0)?)?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
     }
 }
 
 /// `x · wᵀ` of `[m, k]` and `[n, k]`; the backends themselves check no shapes.
-fn product<S: BackendStorage>(x: &S, layout: &Layout, w: &S, w_layout: &Layout) -> Result<S> {
+fn multiply<S: BackendStorage>(x: &S, layout: &Layout, w: &S, w_layout: &Layout) -> Result<S> {
     let ((m, k), (n, width)) = (layout.shape().dims2()?, w_layout.shape().dims2()?);
     if k != width {
-        bail!("product of rows {:?} with a weight {:?}", layout.dims(), w_layout.dims());
+        bail!("{NAME}: rows [{m}, {k}] with a weight [{n}, {width}]");
     }
     x.matmul(w, (1, m, n, k), layout, &w_layout.transpose(0, 1)?)
 }

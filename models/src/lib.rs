@@ -8,6 +8,7 @@ pub mod adapter;
 mod block_product;
 pub mod config;
 pub mod decoder;
+mod device;
 mod dropout;
 mod embedding;
 mod error;
@@ -38,6 +39,7 @@ pub mod vision;
 pub mod weights;
 
 pub use adapter::Adapter;
+pub use device::{parse_device, parse_dtype};
 pub use error::{Error, Result};
 pub use load::{Checkpoint, LoadOptions, Loaded, ModelInfo, load_decoder, open_checkpoint};
 pub use lora::LoraConfig;

@@ -7,10 +7,13 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::block_product::BlockProduct;
 use crate::frozen::FrozenProduct;
-use crate::grad;
+use crate::grad::{self, LoraProduct};
 use crate::lora::Lora;
 use crate::nf4::Nf4Matrix;
 use crate::ops::Mode;
+
+/// So many rows are worth making blocks dense for: reading each block once costs less than its arithmetic for every row.
+const DENSE_ROWS: usize = 32;
 
 /// A matrix `[outputs, inputs]`.
 #[derive(Debug, Clone)]
@@ -56,6 +59,11 @@ impl Weight {
         }
     }
 
+    /// True for variables and what is computed from some.
+    fn is_trained(&self) -> bool {
+        matches!(self, Self::Dense(weight) if weight.track_op())
+    }
+
     /// The rows `ids` (u32, `[n]`) as plain numbers, `[n, inputs]`.
     pub(crate) fn select(&self, ids: &Tensor) -> Result<Tensor> {
         match self {
@@ -97,16 +105,30 @@ impl Linear {
     /// # Errors
     /// When widths disagree.
     pub fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        let product = self.product(rows)?.to_dtype(rows.dtype())?;
-        let y = match (&self.bias, self.mode) {
-            (None, _) => product,
-            (Some(bias), Mode::Inference) => product.broadcast_add(bias)?,
-            (Some(bias), Mode::Training) => grad::add_bias(&product, bias)?,
+        let (y, update) = match self.fused(rows) {
+            Some((lora, op)) => (rows.apply_op3(&lora.a, &lora.b, op)?, None),
+            None => (self.product(rows)?.to_dtype(rows.dtype())?, self.lora.as_ref()),
         };
-        match &self.lora {
+        let y = match (&self.bias, self.mode) {
+            (None, _) => y,
+            (Some(bias), Mode::Inference) => y.broadcast_add(bias)?,
+            (Some(bias), Mode::Training) => grad::add_bias(&y, bias)?,
+        };
+        match update {
             Some(lora) => y + lora.forward(rows)?,
             None => Ok(y),
         }
+    }
+
+    /// The product together with the update that is trained, where there is an operation for both.
+    fn fused(&self, rows: &Tensor) -> Option<(&Lora, LoraProduct)> {
+        let lora = self.lora.as_ref().filter(|lora| lora.drops_nothing() && lora.a.dtype() == DType::F32)?;
+        let base = FrozenProduct::new(self.weight.clone());
+        let fits = self.mode == Mode::Training
+            && grad::runs_on(rows.device(), rows.dtype())
+            && !self.weight.is_trained()
+            && base.is_f32();
+        fits.then(|| (lora, LoraProduct::new(base, lora.scale)))
     }
 
     pub(crate) fn weight(&self) -> &Weight {
@@ -145,14 +167,17 @@ impl Linear {
             Weight::Dense(weight) => {
                 let rows = rows.to_dtype(weight.dtype())?;
                 match self.mode {
-                    Mode::Training if !weight.track_op() => rows.apply_op1(frozen()),
+                    Mode::Training if !self.weight.is_trained() => rows.apply_op1(frozen()),
                     _ => rows.matmul(&weight.t()?),
                 }
             }
             Weight::Quantized(blocks) => {
                 let rows = rows.to_dtype(DType::F32)?.contiguous()?;
+                let ((m, k), by_blocks) = (rows.dims2()?, BlockProduct(blocks));
+                let dense = m >= DENSE_ROWS && rows.device().is_cpu() && by_blocks.is_exact(k);
                 match self.mode {
-                    Mode::Inference => rows.apply_op1_no_bwd(&BlockProduct(blocks)),
+                    Mode::Inference if dense => rows.apply_op1_no_bwd(&frozen()),
+                    Mode::Inference => rows.apply_op1_no_bwd(&by_blocks),
                     Mode::Training => rows.apply_op1(frozen()),
                 }
             }

@@ -118,6 +118,11 @@ impl Lora {
         (narrow * self.scale)?.matmul(&self.b.to_dtype(dtype)?.t()?)
     }
 
+    /// True when the update sees all of its input.
+    pub(crate) fn drops_nothing(&self) -> bool {
+        self.dropout.as_ref().is_none_or(|dropout| dropout.drops_nothing())
+    }
+
     /// What is added to the linear's weight: `B · A · alpha / r` in f32, `[outputs, inputs]`.
     pub(crate) fn update(&self) -> candle_core::Result<Tensor> {
         self.b.to_dtype(DType::F32)?.matmul(&self.a.to_dtype(DType::F32)?)? * self.scale

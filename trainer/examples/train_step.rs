@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
+use jnana_kernels::process;
 use jnana_models::config::Config;
 use jnana_models::projector::{Projector, ProjectorInfo};
 use jnana_models::synthetic::{Format, write_random};
@@ -32,6 +33,8 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The work runs on a thread of rayon's pool: from outside, every parallel operation would hand over to it and sleep.
 fn main() -> Outcome<()> {
+    process::settle_threads();
+    process::keep_freed_memory();
     rayon::scope(|_| time())
 }
 

@@ -48,27 +48,35 @@ pub struct Train {
     /// Folder of the run; one that was interrupted goes on
     #[arg(long, value_name = "DIR")]
     pub run: PathBuf,
-    /// Folder of the data sets that the recipe names
-    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Folder of the models that the recipe names
-    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
-    pub models: PathBuf,
     /// Folder of the runs whose results the recipe names [default: where the run's folder is]
     #[arg(long, value_name = "DIR")]
     pub runs: Option<PathBuf>,
-    /// Folder of the pictures' features [default: features beside the run's folder]
+    /// Where the rest is
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// Events on standard output, one JSON object a line, in place of a progress bar
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a recipe or an evaluation is carried out with.
+#[derive(Debug, Args)]
+pub struct Inputs {
+    /// Folder of the data sets that it names
+    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of the models that it names
+    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
+    pub models: PathBuf,
+    /// Folder of the pictures' features [default: features in the runs' folder]
     #[arg(long, value_name = "DIR")]
     pub features: Option<PathBuf>,
-    /// Change of the recipe, such as rate.rate=1e-3; may be given more than once
+    /// Change of one of its keys, such as rate.rate=1e-3; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Events on standard output, one JSON object a line, in place of a progress bar
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// An adapter into its base.
@@ -142,24 +150,12 @@ pub struct Params {
 pub struct Eval {
     /// The evaluation
     pub evaluation: PathBuf,
-    /// Folder of the data sets that it names
-    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Folder of the models that it names
-    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
-    pub models: PathBuf,
     /// Folder of the runs whose results it names
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub runs: PathBuf,
-    /// Folder of the pictures' features [default: features in the runs' folder]
-    #[arg(long, value_name = "DIR")]
-    pub features: Option<PathBuf>,
-    /// Change of the evaluation, such as adapter=other/adapter; may be given more than once
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
+    /// Where the rest is
+    #[command(flatten)]
+    pub inputs: Inputs,
     /// Folder for `report.json` and `transcripts.jsonl`; by default only the table is printed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -13,7 +13,8 @@ use crate::{proofs, shell};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-api", &[]),
     ("jnana-media", &[]),
-    ("jnana-models", &[]),
+    ("jnana-kernels", &[]),
+    ("jnana-models", &["jnana-kernels"]),
     ("jnana-core", &["jnana-models"]),
     ("jnana-plugin-abi", &[]),
     ("jnana-plugin-sdk", &["jnana-plugin-abi", "jnana-api"]),
@@ -21,14 +22,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-faulty-plugin", &["jnana-plugin-sdk"]),
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
-    ("jnana-server", &["jnana-api", "jnana-core", "jnana-models", "jnana-media", "jnana-plugin-host"]),
-    ("jnana-trainer", &["jnana-api", "jnana-core", "jnana-models", "jnana-media", "jnana-plugin-host"]),
+    (
+        "jnana-server",
+        &["jnana-api", "jnana-core", "jnana-kernels", "jnana-models", "jnana-media", "jnana-plugin-host"],
+    ),
+    (
+        "jnana-trainer",
+        &["jnana-api", "jnana-core", "jnana-kernels", "jnana-models", "jnana-media", "jnana-plugin-host"],
+    ),
     ("jnana-app", &["jnana-api"]),
     ("xtask", &[]),
 ];
 
 /// Crates that may say `unsafe`; elsewhere a single module may, named here.
-const UNSAFE: &[&str] = &["plugins/abi/", "plugins/sdk/", "plugins/host/", "models/src/weights/mmap.rs"];
+const UNSAFE: &[&str] =
+    &["plugins/abi/", "plugins/sdk/", "plugins/host/", "kernels/", "models/src/weights/mmap.rs"];
 
 /// Words of a modality that the app must not know; the controls need the web's own names.
 const MODALITY_WORDS: &[&str] = &["vision", "whisper", "transcri", "picture", "photo", "speech"];

@@ -8,6 +8,7 @@
 //! - [`attention`]: rotary positions and causal attention of padded sequences
 //! - [`gelu`], [`swiglu`]: activations
 //! - [`add_bias`]: what a linear layer adds
+//! - [`LoraProduct`]: a frozen linear with its low-rank update
 //! - [`cross_entropy`]: losses of the next word, straight from hidden states
 //!
 //! Below them: `heads` (attention of one key head), `rope` (turning one head), `product` (small matrices), `math`
@@ -19,6 +20,7 @@ mod cross_entropy;
 mod gelu;
 mod heads;
 mod layer_norm;
+mod lora_product;
 mod math;
 mod product;
 mod rms_norm;
@@ -34,6 +36,7 @@ pub(crate) use self::bias::add_bias;
 pub(crate) use self::cross_entropy::cross_entropy;
 pub(crate) use self::gelu::gelu;
 pub(crate) use self::layer_norm::layer_norm;
+pub(crate) use self::lora_product::LoraProduct;
 pub(crate) use self::rms_norm::rms_norm;
 pub(crate) use self::swiglu::swiglu;
 

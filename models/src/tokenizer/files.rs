@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{AddedToken, Tokenizer as Pipeline};
 
@@ -44,6 +44,34 @@ impl Tokenizer {
         let pipeline = gpt2_pipeline(&vocab, &merges, &added(folder)?)?;
         let ends = ends(folder, &pipeline)?;
         Self::new(pipeline, ends, vocab.display().to_string()).map(Some)
+    }
+
+    /// Writes `tokenizer.json` and `tokenizer_config.json`, the latter with `chat_template` (Jinja) where there is one, and
+    /// `generation_config.json` where several ids end a text. Returns how many files.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save(&self, folder: &Path, chat_template: Option<&str>) -> Result<usize> {
+        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let path = folder.join("tokenizer.json");
+        self.inner.markup.save(&path, false).map_err(|error| bad(&path, &error))?;
+        let Ends { bos, eos, pad, add_bos } = &self.inner.ends;
+        let named = |id: Option<u32>| id.and_then(|id| self.token(id)).map(Value::from);
+        let entries = [
+            ("tokenizer_class", Some("PreTrainedTokenizerFast".into())),
+            ("bos_token", named(*bos)),
+            ("eos_token", named(eos.first().copied())),
+            ("pad_token", named(*pad)),
+            ("add_bos_token", add_bos.then(|| true.into())),
+            ("chat_template", chat_template.map(Value::from)),
+        ];
+        let entries: Map<String, Value> =
+            entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+        write(&folder.join("tokenizer_config.json"), &Value::Object(entries))?;
+        if eos.len() < 2 {
+            return Ok(2);
+        }
+        write(&folder.join("generation_config.json"), &json!({ "eos_token_id": eos })).map(|()| 3)
     }
 
     /// GPT-2's tokenizer from its two files, with `added` tokens of ordinary text behind its vocabulary.
@@ -123,6 +151,10 @@ fn read(path: &Path) -> Result<Option<Value>> {
     }
     let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&text).map(Some).map_err(Error::json(path))
+}
+
+fn write(path: &Path, json: &Value) -> Result<()> {
+    fs::write(path, json.to_string()).map_err(Error::io("write", path))
 }
 
 pub(super) fn bad(path: &Path, error: &tokenizers::Error) -> Error {

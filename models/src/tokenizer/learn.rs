@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -10,6 +9,7 @@ use tokenizers::{AddedToken, Tokenizer as Pipeline};
 
 use super::files::{END_OF_TEXT, bad};
 use super::pre::gpt2;
+use super::{Ends, Tokenizer};
 use crate::{Error, Result};
 
 /// Learns byte-pair merges (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>) from `texts` until there are `tokens`
@@ -32,19 +32,16 @@ pub fn learn<'a>(texts: impl Iterator<Item = &'a str> + Send, tokens: usize, fol
         .build();
     let mut pipeline = Pipeline::new(BPE::default());
     pipeline.with_pre_tokenizer(Some(gpt2())).with_decoder(Some(gpt2()));
-    let path = folder.join("tokenizer.json");
-    pipeline.train(&mut TrainerWrapper::from(trainer), texts).map_err(|error| bad(&path, &error))?;
-    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    pipeline.save(&path, false).map_err(|error| bad(&path, &error))?;
-    let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT });
-    let path = folder.join("tokenizer_config.json");
-    std::fs::write(&path, config.to_string()).map_err(Error::io("write", &path))?;
-    Ok(pipeline.get_vocab_size(true))
+    pipeline.train(&mut TrainerWrapper::from(trainer), texts).map_err(|error| bad(folder, &error))?;
+    let end = pipeline.token_to_id(END_OF_TEXT);
+    let ends = Ends { bos: end, eos: end.into_iter().collect(), ..Ends::default() };
+    let tokenizer = Tokenizer::new(pipeline, ends, folder.display().to_string())?;
+    tokenizer.save(folder, None)?;
+    Ok(tokenizer.vocab_size())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Tokenizer;
     use super::*;
 
     #[test]

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::source::Stored;
 use crate::nf4::Nf4Matrix;
+use crate::values::Values;
 
 /// Rows that one task quantises or dequantises.
 const ROWS_PER_TASK: usize = 64;
@@ -154,7 +155,7 @@ pub(crate) fn dequantize_rows(blocks: &QTensor, start: usize, len: usize) -> Res
         let bytes = &data[first * row_bytes..(first + rows) * row_bytes];
         let storage = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, blocks.dtype())?;
         let dense = QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?;
-        numbers.copy_from_slice(&dense.flatten_all()?.to_vec1()?);
+        numbers.copy_from_slice(Values::of(&dense).as_slice("dequantize")?);
         Ok::<_, candle_core::Error>(())
     })?;
     Tensor::from_vec(numbers, (len, columns), &Device::Cpu)

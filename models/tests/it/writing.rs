@@ -8,11 +8,13 @@ use jnana_models::config::Config;
 use jnana_models::export::{copy_tokenizer, export_folder};
 use jnana_models::shapes::checkpoint_shapes;
 use jnana_models::synthetic::{Format, write_random};
+use jnana_models::tokenizer::Tokenizer;
 use jnana_models::weights::{self, GgufFile, SafetensorsFolder, TensorSource};
 use jnana_models::{Error, LoadOptions, llama, load_decoder, phi};
 use serde_json::Value as Json;
 
 use crate::support::{NETWORKS, assert_close, cpu, expected, fixture, full_logits, load, network, tensors};
+use crate::tokens::{lines, models, smollm2};
 
 fn small_phi() -> Config {
     Config::Phi(phi::Config {
@@ -163,6 +165,22 @@ fn the_tokenizer_travels_with_the_weights() {
     }
     assert_eq!(copy_tokenizer(from.path(), to.path()).unwrap(), 2);
     assert_eq!(fs::read_to_string(to.path().join("merges.txt")).unwrap(), "merges.txt");
+}
+
+#[test]
+fn the_tokenizer_inside_a_gguf_file_becomes_files() {
+    let to = tempfile::tempdir().unwrap();
+    let folder = models().join("smollm2-135m-instruct");
+    assert_eq!(copy_tokenizer(&folder, to.path()).unwrap(), 2);
+    let (original, saved) = (smollm2(), Tokenizer::from_folder(to.path()).unwrap().unwrap());
+    for (line, ids) in lines() {
+        assert_eq!(saved.encode_text(&line).unwrap(), ids, "{line}");
+    }
+    let markup = "<|im_start|>user\nHi<|im_end|>\n";
+    assert_eq!(saved.encode_markup(markup).unwrap(), original.encode_markup(markup).unwrap());
+    assert_eq!((saved.eos_ids(), saved.bos_id()), (original.eos_ids(), original.bos_id()));
+    let config = fs::read_to_string(to.path().join("tokenizer_config.json")).unwrap();
+    assert!(config.contains("chat_template"), "{config}");
 }
 
 #[test]

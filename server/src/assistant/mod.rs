@@ -10,7 +10,7 @@ pub use ask::{Ask, AskTurn, Note, Piece, Prepared};
 pub use generation::start;
 pub use inputs::{InputPiece, Inputs, OnSegment, Target};
 pub use live::{Generations, Live, follow};
-pub use model::{ServingModel, dtype, load_with};
+pub use model::{ServingModel, load_with};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
+use anyhow::{Context, Result};
+use candle_core::DType;
 use jnana_api::conversations::ModelInfo;
 use jnana_core::model_card::{CardFile, Parts};
 use jnana_core::request::Stop;
@@ -13,7 +13,7 @@ use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
 use jnana_models::adapter::Adapter;
 use jnana_models::tokenizer::Tokenizer;
-use jnana_models::{LoadOptions, Loaded, load_decoder};
+use jnana_models::{LoadOptions, Loaded, load_decoder, parse_device, parse_dtype};
 
 use crate::settings::Settings;
 
@@ -99,8 +99,8 @@ impl ServingModel {
 /// # Errors
 /// When there is no such device, a type is not known, or the files are no model.
 pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
-    let mut options = LoadOptions::new(device(&settings.device)?);
-    options.dtype = settings.dtype.as_deref().map(dtype).transpose()?;
+    let mut options = LoadOptions::new(parse_device(&settings.device)?);
+    options.dtype = settings.dtype.as_deref().map(parse_dtype).transpose()?;
     options.quantize = settings
         .quantize
         .as_deref()
@@ -124,31 +124,6 @@ fn vocab_rows(path: &Path) -> Result<Option<usize>> {
     };
     let tokens = Tokenizer::from_folder(path)?.map(|tokenizer| tokenizer.vocab_size());
     Ok(tokens.filter(|tokens| (*tokens as u64) < rows))
-}
-
-fn device(name: &str) -> Result<Device> {
-    let Some(rest) = name.strip_prefix("cuda") else { return Ok(Device::Cpu) };
-    if !cfg!(feature = "cuda") {
-        bail!(
-            "this program was built without CUDA; `cargo xtask cuda` builds one with it, or use --device cpu"
-        );
-    }
-    let index = rest.strip_prefix(':').map_or(Ok(0), str::parse).context("device")?;
-    Device::new_cuda(index)
-        .with_context(|| format!("no CUDA device {index} can be used; --device cpu always works"))
-}
-
-/// A number type by its name.
-///
-/// # Errors
-/// When it is none of f32, f16, bf16.
-pub fn dtype(name: &str) -> Result<DType> {
-    match name.to_ascii_lowercase().as_str() {
-        "f32" => Ok(DType::F32),
-        "f16" => Ok(DType::F16),
-        "bf16" => Ok(DType::BF16),
-        _ => bail!("dtype: expected f32, f16 or bf16, found {name}"),
-    }
 }
 
 /// What the weights are, for people: the quantisation asked for, the GGUF file's own, or the number type.

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
-
 use jnana_models::config::Config;
 use jnana_models::export::copy_tokenizer;
 use jnana_models::synthetic::{Format, write_random, write_random_clip};
 use jnana_models::vision::clip;
-use jnana_models::{llama, phi};
+use jnana_models::{llama, parse_dtype, phi};
 
-use crate::assistant::{Assistant, dtype, load_with};
+use crate::assistant::{Assistant, load_with};
 use crate::catalog::Catalog;
 use crate::cli::Debug;
 
@@ -40,7 +39,7 @@ pub(super) fn run(command: Debug) -> Result<()> {
         Debug::RandomModel { shape, weights, tokenizer, seed, out } => {
             match shape.as_str() {
                 "clip-vit-base-patch32" => {
-                    write_random_clip(&out, &clip::Config::default(), dtype(&weights)?, seed)?;
+                    write_random_clip(&out, &clip::Config::default(), parse_dtype(&weights)?, seed)?;
                 }
                 decoder => write_random(&out, &config(decoder)?, format(&weights)?, seed)?,
             }
@@ -98,7 +97,7 @@ fn config(shape: &str) -> Result<Config> {
 
 fn format(weights: &str) -> Result<Format> {
     let quantization = || weights.parse().map(Format::Gguf).map_err(anyhow::Error::msg);
-    dtype(weights).map(Format::Safetensors).or_else(|_| quantization())
+    parse_dtype(weights).map(Format::Safetensors).or_else(|_| quantization())
 }
 
 fn write(out: &Path, name: &str, tensor: &Tensor) -> Result<()> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use jnana_core::ModelCard;
-use jnana_models::{LoadOptions, load_decoder};
+use jnana_models::{LoadOptions, load_decoder, parse_device};
 use serde_json::json;
 
 use crate::cli::Answer;
@@ -21,7 +21,7 @@ pub(super) fn run(answer: &Answer) -> Result<()> {
     let mut questions = questions(&answer.questions)?;
     questions.truncate(answer.limit.unwrap_or(usize::MAX));
     ensure!(!questions.is_empty(), "{} holds no question", answer.questions.display());
-    let loaded = load_decoder(&answer.model, &LoadOptions::new(super::device(&answer.device)?))?;
+    let loaded = load_decoder(&answer.model, &LoadOptions::new(parse_device(&answer.device)?))?;
     let tokenizer = loaded.tokenizer.context("the model has no tokenizer")?;
     let card = ModelCard::load(&answer.model, &loaded.info.name, loaded.decoder.shape(), &tokenizer)?;
     let generator = Generator::start(loaded.decoder, tokenizer, card, answer.max_tokens);

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 
-use crate::assemble::Places;
 use crate::cli::Eval;
 use crate::eval::Report;
 use crate::evaluation::{Evaluation, Transcript};
@@ -14,15 +13,9 @@ use crate::train::interrupt::Interrupt;
 use crate::train::progress::style;
 
 pub(super) fn run(eval: &Eval) -> Result<()> {
-    let evaluation = Evaluation::read(&eval.evaluation, &eval.set)?;
+    let evaluation = Evaluation::read(&eval.evaluation, &eval.inputs.set)?;
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
-    let places = Places {
-        data: eval.data.clone(),
-        models: eval.models.clone(),
-        runs: eval.runs.clone(),
-        features: eval.features.clone().unwrap_or_else(|| eval.runs.join("features")),
-        device: super::device(&eval.device)?,
-    };
+    let places = super::places(&eval.inputs, eval.runs.clone(), &eval.runs)?;
     let bar = ProgressBar::new(0).with_style(style());
     let progress = |done: usize, total: usize| {
         bar.set_length(total as u64);

@@ -8,7 +8,7 @@ use jnana_core::model_card::CardFile;
 use jnana_models::export::{copy_tokenizer, export_folder};
 use jnana_models::export_gguf::{GgufFormat, export_gguf, tokenizer_metadata};
 use jnana_models::tokenizer::Tokenizer;
-use jnana_models::{Checkpoint, open_checkpoint};
+use jnana_models::{Checkpoint, open_checkpoint, parse_dtype};
 
 use crate::cli::{Export, Output};
 use crate::products::write_card;
@@ -53,7 +53,7 @@ fn ensure_another(from: &Path, out: &Path) -> Result<()> {
 }
 
 fn folder_type(format: &str) -> Result<DType> {
-    super::dtype(format).ok().with_context(|| {
+    parse_dtype(format).ok().with_context(|| {
         format!(
             "there is no format {format}: f32, f16 and bf16 make a Hugging Face folder, gguf-f16, gguf-q8_0, gguf-q4_0 \
              and gguf-q4_k a GGUF file"
@@ -66,13 +66,8 @@ fn write_folder(checkpoint: &Checkpoint, from: &Path, dtype: DType, output: &Out
     export_folder(checkpoint.source.as_ref(), &checkpoint.json, output.vocab_rows, dtype, out)?;
     copy_tokenizer(from, out)?;
     if Tokenizer::from_folder(out)?.is_none() {
-        let inside = !tokenizer_metadata(from)?.is_empty();
-        let or = if inside { ", or write gguf-f16, which carries the one inside its file" } else { "" };
-        eprintln!(
-            "{} has no tokenizer, since {} has no files of one: add a tokenizer.json{or}",
-            out.display(),
-            from.display()
-        );
+        let (out, from) = (out.display(), from.display());
+        eprintln!("{out} has no tokenizer, since {from} has none: add a tokenizer.json");
     }
     Ok(out.clone())
 }

@@ -9,10 +9,13 @@ mod params;
 mod tokenizer;
 mod train;
 
-use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device};
+use std::path::{Path, PathBuf};
 
-use crate::cli::Command;
+use anyhow::{Result, ensure};
+use jnana_models::parse_device;
+
+use crate::assemble::Places;
+use crate::cli::{Command, Inputs};
 use crate::recipe::Stage;
 
 /// Runs a command.
@@ -35,28 +38,16 @@ pub fn run(command: Command) -> Result<()> {
     }
 }
 
-/// The device of this name.
-fn device(name: &str) -> Result<Device> {
-    match name.strip_prefix("cuda") {
-        None if name == "cpu" => Ok(Device::Cpu),
-        None => bail!("--device: expected cpu, cuda or cuda:N, got {name}"),
-        Some(_) if !cfg!(feature = "cuda") => {
-            bail!("this program was built without CUDA; `cargo xtask cuda` builds one with it")
-        }
-        Some(rest) => {
-            let index = rest.strip_prefix(':').map_or(Ok(0), str::parse).context("--device")?;
-            Device::new_cuda(index)
-                .with_context(|| format!("no CUDA device {index} can be used; --device cpu always works"))
-        }
+/// Where things lie; the pictures' features are in the folder `beside` where nothing else is said.
+fn places(inputs: &Inputs, runs: PathBuf, beside: &Path) -> Result<Places> {
+    for (name, folder) in [("--data", &inputs.data), ("--models", &inputs.models)] {
+        ensure!(folder.is_dir(), "{name}: there is no folder {}", folder.display());
     }
-}
-
-/// The number type of this name.
-fn dtype(name: &str) -> Result<DType> {
-    match name {
-        "f32" => Ok(DType::F32),
-        "f16" => Ok(DType::F16),
-        "bf16" => Ok(DType::BF16),
-        _ => bail!("--dtype: expected f32, f16 or bf16, got {name}"),
-    }
+    Ok(Places {
+        data: inputs.data.clone(),
+        models: inputs.models.clone(),
+        runs,
+        features: inputs.features.clone().unwrap_or_else(|| beside.join("features")),
+        device: parse_device(&inputs.device)?,
+    })
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::Device;
 
 use crate::assemble::{Assembled, Places, assemble};
 use crate::cli::Train;
@@ -16,17 +15,16 @@ use crate::train::run::Run;
 use crate::watch::Watch;
 
 pub(super) fn run(train: &Train, stage: Stage) -> Result<()> {
-    let recipe = Recipe::read(&train.recipe, &train.set)?;
+    let recipe = Recipe::read(&train.recipe, &train.inputs.set)?;
     ensure!(
         recipe.stage == stage,
         "{} is a recipe of stage {:?}; call the command of that name",
         train.recipe.display(),
         recipe.stage
     );
-    let device = super::device(&train.device)?;
+    let places = places(train)?;
     // On a thread of candle's pool: from outside, every parallel operation would hand over to it and sleep.
-    let places = places(train, &device)?;
-    device.with_context(|| train_in(&places, &recipe, train))
+    places.device.with_context(|| train_in(&places, &recipe, train))
 }
 
 fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
@@ -62,31 +60,25 @@ fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
     for path in products::write(&learner, session.variables(), recipe, &run)? {
         eprintln!("{}", path.display());
     }
-    products::complete(recipe, &train.models, run.folder())?;
+    products::complete(recipe, &train.inputs.models, run.folder())?;
     Ok(())
 }
 
 /// Fills the cache of features, and nothing more.
 pub(super) fn features(train: &Train) -> Result<()> {
-    let recipe = Recipe::read(&train.recipe, &train.set)?;
+    let recipe = Recipe::read(&train.recipe, &train.inputs.set)?;
     if recipe.vision.is_none() {
         bail!("{} has no pictures", train.recipe.display());
     }
-    let device = super::device(&train.device)?;
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
-    let places = places(train, &device)?;
-    device.with_context(|| assemble(&recipe, &places, &interrupt, |line| eprintln!("{line}")))?;
+    let places = places(train)?;
+    places.device.with_context(|| assemble(&recipe, &places, &interrupt, |line| eprintln!("{line}")))?;
     Ok(())
 }
 
-fn places(train: &Train, device: &Device) -> Result<Places> {
-    let beside =
-        || train.run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let runs = train.runs.clone().unwrap_or_else(|| beside().to_owned());
-    let features = train.features.clone().unwrap_or_else(|| beside().join("features"));
-    for (name, folder) in [("--data", &train.data), ("--models", &train.models)] {
-        ensure!(folder.is_dir(), "{name}: there is no folder {}", folder.display());
-    }
-    let (data, models, device) = (train.data.clone(), train.models.clone(), device.clone());
-    Ok(Places { data, models, runs, features, device })
+fn places(train: &Train) -> Result<Places> {
+    let parent = train.run.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = parent.unwrap_or(Path::new("."));
+    let runs = train.runs.clone().unwrap_or_else(|| beside.to_owned());
+    super::places(&train.inputs, runs, beside)
 }

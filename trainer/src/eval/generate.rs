@@ -10,7 +10,7 @@ use jnana_models::decoder::Decoder;
 use jnana_models::tokenizer::Tokenizer;
 
 /// Answers that are made at the same time.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 64;
 
 /// The template's slot that pictures fill.
 const IMAGE: &str = "image";
