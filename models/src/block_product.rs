@@ -31,29 +31,19 @@ const PACKED: usize = 256;
 /// `x · Wᵀ` for `x` `[.., k]` in f32 and blocks `[n, k]`.
 pub(crate) struct BlockProduct<'a>(pub(crate) &'a QTensor);
 
-impl BlockProduct<'_> {
-    /// True when rows of `k` numbers are multiplied here, without being rounded.
-    pub(crate) fn is_exact(&self, k: usize) -> bool {
-        match self.0.dtype() {
-            GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 => true,
-            GgmlDType::Q8_0 => !k.is_multiple_of(PACKED),
-            _ => false,
-        }
-    }
-}
-
 impl CustomOp1 for BlockProduct<'_> {
     fn name(&self) -> &'static str {
         "block-product"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let exact = layout.dims().last().is_some_and(|k| self.is_exact(*k));
         match self.0.dtype() {
-            GgmlDType::Q4_1 if exact => multiply::<Q4_1>(self.0, storage, layout),
-            GgmlDType::Q5_0 if exact => multiply::<Q5_0>(self.0, storage, layout),
-            GgmlDType::Q5_1 if exact => multiply::<Q5_1>(self.0, storage, layout),
-            GgmlDType::Q8_0 if exact => multiply::<Q8_0>(self.0, storage, layout),
+            GgmlDType::Q4_1 => multiply::<Q4_1>(self.0, storage, layout),
+            GgmlDType::Q5_0 => multiply::<Q5_0>(self.0, storage, layout),
+            GgmlDType::Q5_1 => multiply::<Q5_1>(self.0, storage, layout),
+            GgmlDType::Q8_0 if !layout.dims().last().is_some_and(|k| k.is_multiple_of(PACKED)) => {
+                multiply::<Q8_0>(self.0, storage, layout)
+            }
             _ => self.0.cpu_fwd(storage, layout),
         }
     }

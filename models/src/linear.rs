@@ -12,9 +12,6 @@ use crate::lora::Lora;
 use crate::nf4::Nf4Matrix;
 use crate::ops::Mode;
 
-/// So many rows are worth making blocks dense for: reading each block once costs less than its arithmetic for every row.
-const DENSE_ROWS: usize = 32;
-
 /// A matrix `[outputs, inputs]`.
 #[derive(Debug, Clone)]
 pub enum Weight {
@@ -173,11 +170,8 @@ impl Linear {
             }
             Weight::Quantized(blocks) => {
                 let rows = rows.to_dtype(DType::F32)?.contiguous()?;
-                let ((m, k), by_blocks) = (rows.dims2()?, BlockProduct(blocks));
-                let dense = m >= DENSE_ROWS && rows.device().is_cpu() && by_blocks.is_exact(k);
                 match self.mode {
-                    Mode::Inference if dense => rows.apply_op1_no_bwd(&frozen()),
-                    Mode::Inference => rows.apply_op1_no_bwd(&by_blocks),
+                    Mode::Inference => rows.apply_op1_no_bwd(&BlockProduct(blocks)),
                     Mode::Training => rows.apply_op1(frozen()),
                 }
             }

@@ -48,8 +48,7 @@ impl Adapter {
     /// When a file is missing or damaged, the adapter is no LoRA on linears, or has a feature that is not known here.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         let path = folder.join(CONFIG);
-        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let json: Json = serde_json::from_str(&text).map_err(Error::json(&path))?;
+        let json = read_config(&path)?;
         refuse_unsupported(&json, &path)?;
         let config: LoraConfig = serde_json::from_value(json).map_err(Error::json(&path))?;
         let path = folder.join(WEIGHTS);
@@ -62,14 +61,23 @@ impl Adapter {
         Self::from_tensors(config, &tensors, &path)
     }
 
-    /// Writes the folder; each file is replaced in one step. `base` is what PEFT loads the base model from: a folder, or
-    /// a name on a hub.
+    /// What PEFT loads the base model of an adapter from; empty where its configuration does not say.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    pub fn base_of(folder: &Path) -> Result<String> {
+        let base = read_config(&folder.join(CONFIG))?["base_model_name_or_path"].take();
+        Ok(base.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Writes the folder, numbers as `dtype`; each file is replaced in one step. `base` is what PEFT loads the base model
+    /// from: a folder, or a name on a hub.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn save(&self, folder: &Path, base: &str) -> Result<()> {
+    pub fn save(&self, folder: &Path, base: &str, dtype: DType) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let entries = self.named().map(|(name, tensor)| (name, DType::F32, tensor.dims().to_vec())).collect();
+        let entries = self.named().map(|(name, tensor)| (name, dtype, tensor.dims().to_vec())).collect();
         let mut writer = SafetensorsWriter::create(&folder.join(WEIGHTS), entries)?;
         for (_, tensor) in self.named() {
             writer.write(tensor)?;
@@ -92,6 +100,11 @@ impl Adapter {
         }
         write_json(&folder.join(CONFIG), &json)
     }
+}
+
+fn read_config(path: &Path) -> Result<Json> {
+    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    serde_json::from_str(&text).map_err(Error::json(path))
 }
 
 fn refuse_unsupported(json: &Json, path: &Path) -> Result<()> {

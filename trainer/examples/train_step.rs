@@ -34,6 +34,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// The work runs on a thread of rayon's pool: from outside, every parallel operation would hand over to it and sleep.
 fn main() -> Outcome<()> {
     process::settle_threads();
+    process::sleep_between_tasks();
     process::keep_freed_memory();
     rayon::scope(|_| time())
 }

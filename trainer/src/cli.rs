@@ -26,6 +26,8 @@ pub enum Command {
     Merge(Merge),
     /// Write a model as a Hugging Face folder or as GGUF
     Export(Export),
+    /// Write what a run left, in numbers of half the size, to be given to others
+    Pack(Pack),
     /// Count parameters as PEFT does
     Params(Params),
     /// Encode the pictures of a recipe's data ahead of a run
@@ -124,6 +126,19 @@ pub struct Output {
     /// Id of the embedding space in its jnana.json: the one that the model was tuned into [default: as it is]
     #[arg(long, value_name = "ID")]
     pub space: Option<String>,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A finished run to give to others.
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Type of the numbers: f32, f16 or bf16
+    #[arg(long, default_value = "f16", value_name = "TYPE")]
+    pub dtype: String,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

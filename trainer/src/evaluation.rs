@@ -1,5 +1,7 @@
 //! An evaluation: which model answers which questions, and how well.
 
+mod one_pass;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use jnana_core::ModelCard;
 use jnana_core::request::Embeddings;
 use jnana_models::adapter::Adapter;
 use jnana_models::projector::Projector;
+use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{LoadOptions, Loaded, Mode, load_decoder};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +79,9 @@ pub struct Evaluation {
     /// What is asked for a caption.
     #[serde(default = "question")]
     pub question: String,
+    /// Reads along with the reference answers in place of writing: the same right answers, many times faster. Default: false.
+    #[serde(default)]
+    pub one_pass: bool,
     /// Most tokens of an answer. Default: 64.
     #[serde(default = "max_tokens")]
     pub max_tokens: usize,
@@ -163,7 +169,12 @@ impl Evaluation {
                 Measure::Captions => captions(&records, &self.question),
                 Measure::Answers => questions(&records),
             };
-            let compared = self.ask(&asked, sight.as_ref(), places, interrupt, &mut progress)?;
+            let compared = match (what, self.one_pass) {
+                (Measure::Answers, true) => {
+                    self.read_along(&asked, sight.as_ref(), places, interrupt, &mut progress)?
+                }
+                _ => self.ask(&asked, sight.as_ref(), places, interrupt, &mut progress)?,
+            };
             if *what == Measure::Captions {
                 let scores = |answers: &Vec<String>| CaptionScores::of(&captioned(&asked, answers));
                 report.captions = Some(compared.map(scores));
@@ -220,19 +231,25 @@ impl Evaluation {
         Ok((loaded, card))
     }
 
+    /// The model as one that reads batches.
+    fn reader(&self, sight: Option<&Sight>, places: &Places) -> Result<Reader> {
+        let (Loaded { decoder, tokenizer, .. }, card) = self.load(places, Mode::Training)?;
+        let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
+        let features = sight.map(|sight| Arc::clone(&sight.features));
+        let positions = features.as_ref().map_or(0, |features| features.positions());
+        let renderer = Renderer::new(&card, tokenizer.clone(), None, positions)?;
+        let projector = sight.map(|sight| sight.projector.clone());
+        let learner = Learner { decoder, projector, adapter: None };
+        Ok(Reader { learner, renderer, features, tokenizer })
+    }
+
     fn loss(
         &self,
         records: &[Record],
         sight: Option<&Sight>,
         places: &Places,
     ) -> Result<Compared<HeldOutLoss>> {
-        let (Loaded { decoder, tokenizer, .. }, card) = self.load(places, Mode::Training)?;
-        let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
-        let features = sight.map(|sight| &sight.features);
-        let positions = features.map_or(0, |features| features.positions());
-        let renderer = Renderer::new(&card, tokenizer, None, positions)?;
-        let learner =
-            Learner { decoder, projector: sight.map(|sight| sight.projector.clone()), adapter: None };
+        let Reader { learner, renderer, features, .. } = self.reader(sight, places)?;
         let buckets = Buckets::plain(8);
         let measured = |shuffled: bool| -> Result<HeldOutLoss> {
             let number = |path: &Path| sight.and_then(|sight| sight.number(path, shuffled));
@@ -241,7 +258,7 @@ impl Evaluation {
             let tokens = examples.iter().map(|example| example.targets.len()).sum();
             let collator = Collator {
                 examples: Arc::new(examples),
-                features: features.cloned(),
+                features: features.clone(),
                 filler: renderer.filler(),
             };
             let loss = measure(&learner, &Examples { collator, plan })?;
@@ -288,6 +305,14 @@ impl Evaluation {
         let own = round(false)?;
         Ok(Compared { own, shuffled: sight.map(|_| round(true)).transpose()? })
     }
+}
+
+/// A model that reads questions with their answers.
+struct Reader {
+    learner: Learner,
+    renderer: Renderer,
+    features: Option<Arc<Features>>,
+    tokenizer: Tokenizer,
 }
 
 impl<T> Compared<T> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor, Var};
 use jnana_models::adapter::Adapter;
 use jnana_models::decoder::Decoder;
 use jnana_models::projector::Projector;
@@ -57,6 +57,21 @@ impl Learner {
         let sum = self.losses(batch)?.sum_all().map_err(compute())?;
         gradients.add(&sum.backward().map_err(compute())?).map_err(compute())?;
         number(&sum).map_err(compute())
+    }
+
+    /// The likeliest token at each target of a batch, `[m]`.
+    ///
+    /// # Errors
+    /// When shapes disagree, or a batch has pictures and there is no projector.
+    pub fn likeliest(&self, batch: &Batch) -> Result<Vec<u32>> {
+        self.check(batch)?;
+        let likeliest = || {
+            let batch = batch.to_device(self.device())?;
+            let hidden = self.decoder.forward_padded(&self.input(&batch)?, batch.mask.as_ref())?;
+            let logits = self.decoder.logits(&batch.predicting_rows(&hidden)?)?;
+            logits.argmax(D::Minus1)?.to_vec1()
+        };
+        likeliest().map_err(Error::compute("the likeliest tokens of a batch"))
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {

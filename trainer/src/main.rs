@@ -9,6 +9,7 @@ use jnana_trainer::{cli::Cli, commands};
 
 fn main() -> ExitCode {
     process::settle_threads();
+    process::sleep_between_tasks();
     process::keep_freed_memory();
     match commands::run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,

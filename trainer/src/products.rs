@@ -36,7 +36,7 @@ pub fn write<'a>(
     }
     if let Some(adapter) = &learner.adapter {
         let folder = run.folder().join("adapter");
-        adapter.save(&folder, &recipe.decoder.model.display().to_string())?;
+        adapter.save(&folder, &recipe.decoder.model.display().to_string(), DType::F32)?;
         written.push(folder);
     }
     if recipe.stage == Stage::Pretrain {

@@ -197,7 +197,7 @@ fn a_written_adapter_is_the_one_that_was_read() {
     for name in ADAPTED {
         let folder = left_for_the_script(name);
         let read = adapter(name);
-        read.save(&folder, "the/base").unwrap();
+        read.save(&folder, "the/base", DType::F32).unwrap();
         let file = "adapter_model.safetensors";
         let (ours, theirs) = (tensors(&folder.join(file)), tensors(&qlora(name).join(file)));
         assert_eq!(ours.len(), theirs.len());
@@ -345,7 +345,7 @@ fn one_step_brings_a_fresh_adapter_to_life() {
     assert!(after < before, "loss {before} became {after}");
     // What is saved is what was trained.
     let folder = tempfile::tempdir().unwrap();
-    trained.save(folder.path(), "base").unwrap();
+    trained.save(folder.path(), "base", DType::F32).unwrap();
     let saved = Adapter::load(folder.path(), &Device::Cpu).unwrap();
     for ((name, variable), (saved_name, saved)) in variables.iter().zip(saved.named()) {
         assert_eq!(*name, saved_name);

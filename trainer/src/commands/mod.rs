@@ -5,6 +5,7 @@ mod draw;
 mod eval;
 mod export;
 mod merge;
+mod pack;
 mod params;
 mod tokenizer;
 mod train;
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Features(train) => train::features(&train),
         Command::Merge(merge) => merge::run(&merge),
         Command::Export(export) => export::run(&export),
+        Command::Pack(pack) => pack::run(&pack),
         Command::Params(params) => params::run(&params),
         Command::Eval(eval) => eval::run(&eval),
         Command::Answer(answer) => answer::run(&answer),

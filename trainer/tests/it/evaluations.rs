@@ -60,6 +60,31 @@ fn loss_captions_and_answers_stand_beside_those_for_shuffled_pictures() {
 }
 
 #[test]
+fn reading_along_begins_each_answer_as_writing_does() {
+    let rig = tuned();
+    let answers = |change: &str, out: &str| -> Vec<(String, String)> {
+        let measure = "measure=[\"answers\"]";
+        rig.succeeds(&["eval", "evaluation.toml", "--set", measure, "--set", change, "--out", out]);
+        let lines = std::fs::read_to_string(rig.path(out).join("transcripts.jsonl")).unwrap();
+        let said = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let text = |key: &str| line[key].as_str().unwrap().to_owned();
+            (text("picture") + &text("question"), text("answer"))
+        };
+        lines.lines().map(said).collect()
+    };
+    // A token each, which depends on nothing but the question.
+    let written = answers("max_tokens=1", "written");
+    let read = answers("one_pass=true", "read");
+    assert_eq!(written.len(), read.len());
+    for ((question, written), (same, read)) in written.iter().zip(&read) {
+        assert_eq!(question, same);
+        assert!(read.starts_with(written), "{question}: {written:?} was written, {read:?} read along");
+    }
+    assert!(written.iter().any(|(_, answer)| !answer.is_empty()), "nothing was compared");
+}
+
+#[test]
 fn what_an_evaluation_lacks_is_named() {
     let rig = tuned();
     for (change, word) in [
