@@ -1,4 +1,4 @@
-//! Settings of the whole process, to be made first thing in `main`, while there is one thread.
+//! Settings of the whole process, to be made first thing in `main`: they do nothing once there is a second thread.
 
 #![allow(unsafe_code)]
 
@@ -22,8 +22,8 @@ pub fn sleep_between_tasks() {
 
 fn set_default(variable: &str, number: usize) {
     let given = std::env::var(variable).ok().and_then(|number| number.parse::<usize>().ok());
-    if given.is_none_or(|number| number == 0) {
-        // SAFETY: `main` has started no thread that could read the environment meanwhile.
+    if given.is_none_or(|number| number == 0) && is_alone() {
+        // SAFETY: there is no other thread that could read the environment meanwhile.
         unsafe { std::env::set_var(variable, number.to_string()) };
     }
 }
@@ -33,10 +33,10 @@ fn set_default(variable: &str, number: usize) {
 /// it ends. Does nothing where there is another C library.
 pub fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
-    {
+    if is_alone() {
         /// Blocks below this are never mapped one by one.
         const MAPPED: libc::c_int = 1 << 30;
-        // SAFETY: mallopt sets three numbers of the allocator, in which no other thread is yet.
+        // SAFETY: mallopt sets three numbers of the allocator, in which no other thread can be.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
@@ -44,4 +44,9 @@ pub fn keep_freed_memory() {
             libc::mallopt(libc::M_ARENA_MAX, 1);
         }
     }
+}
+
+/// True when this is the only thread, as far as the system tells.
+fn is_alone() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

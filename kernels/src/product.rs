@@ -72,7 +72,9 @@ impl<'a> Matrix<'a> {
 /// When `a` has not as many columns as `b` has rows.
 #[must_use]
 pub fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
-    let len = a.rows * b.columns;
+    let Some(len) = a.rows.checked_mul(b.columns) else {
+        panic!("a product [{}, {}] has more numbers than there are addresses", a.rows, b.columns);
+    };
     if len == 0 || a.columns == 0 {
         return vec![0.; len];
     }
@@ -88,7 +90,7 @@ pub fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 /// # Panics
 /// When `a` has not as many columns as `b` has rows, or the last number lies outside of `out`.
 pub fn add_product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], stride: usize) {
-    if a.rows * b.columns * a.columns == 0 {
+    if [a.rows, b.columns, a.columns].contains(&0) {
         return;
     }
     // SAFETY: initialised numbers may be seen as numbers that need not be; `multiply` writes nothing else than numbers.
@@ -100,8 +102,9 @@ pub fn add_product(a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], stride: usize)
 fn multiply(a: Matrix<'_>, b: Matrix<'_>, out: &mut [MaybeUninit<f32>], stride: usize, onto: bool) {
     assert_eq!(a.columns, b.rows, "a product of [{}, {}] and [{}, {}]", a.rows, a.columns, b.rows, b.columns);
     assert!(stride >= b.columns, "rows of {} numbers lie {stride} apart", b.columns);
+    let end = (a.rows - 1).checked_mul(stride).and_then(|start| start.checked_add(b.columns));
     assert!(
-        (a.rows - 1).checked_mul(stride).and_then(|start| start.checked_add(b.columns)) <= Some(out.len()),
+        end.is_some_and(|end| end <= out.len()),
         "a product [{}, {}] with rows {stride} apart in {} numbers",
         a.rows,
         b.columns,
@@ -205,5 +208,11 @@ mod tests {
     #[should_panic(expected = "in 3 numbers")]
     fn a_result_must_have_room() {
         add_product(Matrix::new(&[0.; 2], 2, 1), Matrix::new(&[0.; 2], 1, 2), &mut [0.; 3], 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "in 3 numbers")]
+    fn rows_too_far_apart_to_count_have_no_room() {
+        add_product(Matrix::new(&[0.; 3], 3, 1), Matrix::new(&[0.; 1], 1, 1), &mut [0.; 3], usize::MAX);
     }
 }

@@ -82,7 +82,7 @@ impl Adapter {
             }
             pairs.insert(module.to_owned(), (a, b));
         }
-        Ok(Self { dropout: Arc::new(Dropout::new(config.lora_dropout, 0)), config, pairs })
+        Ok(Self { dropout: Arc::new(Dropout::new(0., 0)), config, pairs })
     }
 
     /// A copy whose matrices are variables, and those variables by their names in PEFT's files: what an optimiser steps.
@@ -113,6 +113,14 @@ impl Adapter {
         self.pairs.iter().flat_map(|(module, (a, b))| {
             [(format!("{PREFIX}{module}{A}"), a), (format!("{PREFIX}{module}{B}"), b)]
         })
+    }
+
+    /// Does `measure` without dropout.
+    pub fn without_dropout<T>(&self, measure: impl FnOnce() -> T) -> T {
+        self.dropout.pause(true);
+        let measured = measure();
+        self.dropout.pause(false);
+        measured
     }
 
     /// What the next masks of its dropout follow from: saved with a run and given back by

@@ -1,7 +1,7 @@
 //! Dropout (Srivastava et al. 2014) whose masks follow from one number, so that a run goes on after a restart with the
 //! masks that it would have had.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use candle_core::backend::BackendStorage;
 use candle_core::op::Mul;
@@ -18,16 +18,22 @@ const CHUNK: usize = 1 << 14;
 pub(crate) struct Dropout {
     probability: f32,
     state: AtomicU64,
+    paused: AtomicBool,
 }
 
 impl Dropout {
     /// `probability` is below one.
     pub(crate) fn new(probability: f64, seed: u64) -> Self {
-        Self { probability: probability as f32, state: AtomicU64::new(seed) }
+        Self { probability: probability as f32, state: AtomicU64::new(seed), paused: AtomicBool::new(false) }
     }
 
     pub(crate) fn drops_nothing(&self) -> bool {
-        self.probability == 0.
+        self.probability == 0. || self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Lets everything through, or no longer.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     /// What the next masks follow from.

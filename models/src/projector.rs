@@ -235,7 +235,9 @@ impl Projector {
         }
     }
 
-    fn named(&self) -> Vec<(&'static str, &Tensor)> {
+    /// Its tensors by name.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, &Tensor)> {
         let linears =
             [&self.linear, &self.fc1, &self.fc2].map(|linear| (Some(linear.weight()), linear.bias()));
         let [(w0, b0), (w1, b1), (w2, b2)] = linears;

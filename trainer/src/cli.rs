@@ -26,7 +26,7 @@ pub enum Command {
     Merge(Merge),
     /// Write a model as a Hugging Face folder or as GGUF
     Export(Export),
-    /// Write what a run left, in numbers of half the size, to be given to others
+    /// Write what a run left as f16, with sizes and hashes, to be given to others
     Pack(Pack),
     /// Count parameters as PEFT does
     Params(Params),

@@ -21,7 +21,7 @@ use crate::data::example::Renderer;
 use crate::data::features::Features;
 use crate::data::plan::{Buckets, Plan};
 use crate::data::record::{Content, Record, pictures};
-use crate::data::source::{self, Source};
+use crate::data::source::{self, Records, Source};
 use crate::eval::generate::{Generator, Question, Said};
 use crate::eval::report::HeldOutLoss;
 use crate::eval::{AnswerScores, Answered, CaptionScores, Captioned, Compared, Report};
@@ -79,7 +79,8 @@ pub struct Evaluation {
     /// What is asked for a caption.
     #[serde(default = "question")]
     pub question: String,
-    /// Reads along with the reference answers in place of writing: the same right answers, many times faster. Default: false.
+    /// Reads along with the reference answers in place of writing, many times faster: for answers of a word or two, where what
+    /// comes out is the same. Default: false.
     #[serde(default)]
     pub one_pass: bool,
     /// Most tokens of an answer. Default: 64.
@@ -147,7 +148,7 @@ impl Evaluation {
         mut say: impl FnMut(&str),
         mut progress: impl FnMut(usize, usize),
     ) -> Result<(Report, Vec<Transcript>)> {
-        let records = self.records(&places.data)?;
+        let records = self.records(&places.data, &mut say)?;
         let sight =
             self.vision.as_ref().map(|vision| Sight::open(vision, &records, places, interrupt, &mut say));
         let sight = sight.transpose()?;
@@ -199,8 +200,9 @@ impl Evaluation {
         }
     }
 
-    fn records(&self, data: &Path) -> Result<Vec<Record>> {
-        let mut records = source::read(&self.data, data)?.train;
+    fn records(&self, data: &Path, say: &mut impl FnMut(&str)) -> Result<Vec<Record>> {
+        let Records { train: mut records, faults, .. } = source::read(&self.data, data)?;
+        faults.iter().for_each(|fault| say(&format!("skipped {fault}")));
         if let Some(Part { skip, take }) = self.pictures {
             let chosen: HashSet<PathBuf> = pictures(&records).into_iter().skip(skip).take(take).collect();
             records.retain(|record| record.images().iter().all(|image| chosen.contains(*image)));
@@ -215,8 +217,10 @@ impl Evaluation {
         let path = below(&places.models, &self.decoder.model);
         let adapter = self.adapter().map(|adapter| below(&places.runs, adapter));
         let adapter = adapter.map(|folder| Adapter::load(&folder, &places.device)).transpose()?;
+        let quantize = self.decoder.quantize.as_deref().map(str::parse).transpose();
         let options = LoadOptions {
             mode,
+            quantize: quantize.map_err(|got: String| Error::setting("quantize", "a quantisation", got))?,
             vocab_rows: self.decoder.vocab_rows,
             adapter: adapter.map(Arc::new),
             ..LoadOptions::new(places.device.clone())
@@ -343,7 +347,14 @@ impl Sight {
         let features = Arc::new(encode(&encoder, vision.fit, &list, places, interrupt, say)?);
         let path =
             vision.projector.as_ref().ok_or_else(|| Error::setting("vision.projector", "a file", "none"))?;
-        let projector = Projector::load(&below(&places.runs, path), DType::F32, &places.device)?;
+        let path = below(&places.runs, path);
+        let projector = Projector::load(&path, DType::F32, &places.device)?;
+        let (info, spec) = (projector.info(), encoder.spec());
+        if (info.encoder.as_str(), info.d_in) != (spec.id.as_str(), spec.width) {
+            let expected = format!("a projector for {} with {} channels", spec.id, spec.width);
+            let got = format!("one for {} with {}", info.encoder, info.d_in);
+            return Err(Error::File { path, expected, got });
+        }
         let half = list.iter().cycle().skip(list.len() / 2);
         let others = list.iter().cloned().zip(half.cloned()).collect();
         Ok(Self { features, projector, device: places.device.clone(), others })

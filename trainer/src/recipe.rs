@@ -169,6 +169,9 @@ fn unit() -> f64 {
     1.
 }
 
+/// What an adapter of a recipe is made of.
+const LORA_KEYS: [&str; 4] = ["r", "lora_alpha", "lora_dropout", "target_modules"];
+
 impl Recipe {
     /// Reads a recipe and changes it by `changes` (`KEY=VALUE`, dotted keys such as `rate.rate=1e-3`; a value is TOML, or
     /// else text).
@@ -176,7 +179,13 @@ impl Recipe {
     /// # Errors
     /// When the file cannot be read, a key is unknown or a value is impossible.
     pub fn read(path: &Path, changes: &[String]) -> Result<Self> {
-        let recipe: Self = read_changed(path, changes)?;
+        let table = read_table(path, changes)?;
+        let lora = table.get("lora").and_then(Value::as_table);
+        // PEFT's configurations have other keys too, so that the struct takes them; in a recipe they are misspelt.
+        if let Some(key) = lora.and_then(|lora| lora.keys().find(|key| !LORA_KEYS.contains(&key.as_str()))) {
+            return Err(Error::setting(format!("lora.{key}"), &LORA_KEYS.join(", "), key));
+        }
+        let recipe: Self = table.try_into().map_err(wrong(path))?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -196,6 +205,13 @@ impl Recipe {
         }
         if !(self.clip > 0. && self.clip.is_finite()) {
             return setting("clip", "a number above 0", self.clip.to_string());
+        }
+        self.rate.check()?;
+        if !(self.weight_decay >= 0. && self.weight_decay.is_finite()) {
+            return setting("weight_decay", "0 or more", self.weight_decay.to_string());
+        }
+        if self.keep.explosion.is_nan() || self.keep.explosion <= 1. {
+            return setting("keep.explosion", "a number above 1", self.keep.explosion.to_string());
         }
         if self.data.is_empty() {
             return setting("data", "at least one source", "none".to_owned());
@@ -217,18 +233,22 @@ impl Recipe {
 /// # Errors
 /// When the file cannot be read, a key is unknown or a value is impossible.
 pub(crate) fn read_changed<T: for<'de> Deserialize<'de>>(path: &Path, changes: &[String]) -> Result<T> {
+    read_table(path, changes)?.try_into().map_err(wrong(path))
+}
+
+fn read_table(path: &Path, changes: &[String]) -> Result<Table> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let mut table: Table = text.parse().map_err(wrong(path))?;
     for change in changes {
         apply(&mut table, change)?;
     }
-    table.try_into().map_err(wrong(path))
+    Ok(table)
 }
 
 fn wrong(path: &Path) -> impl FnOnce(toml::de::Error) -> Error {
     move |error| Error::File {
         path: path.to_owned(),
-        expected: "a recipe".to_owned(),
+        expected: "a recipe or an evaluation".to_owned(),
         got: error.to_string(),
     }
 }
@@ -302,10 +322,29 @@ mod tests {
             ("data.3.weight=1", "data.3"),
             ("stage=tune", "lora"),
             ("clip=-1", "clip"),
+            ("rate.rate=-1", "rate.rate"),
+            ("rate.warmup=2", "rate.warmup"),
+            ("weight_decay=-1", "weight_decay"),
+            ("keep.explosion=0", "keep.explosion"),
+            ("lora.dropout=0.1", "lora.dropout"),
         ] {
             let error = read(TEXT, &[change]).unwrap_err().to_string();
             assert!(error.contains(word), "{change}: {error}");
         }
+    }
+
+    #[test]
+    fn the_projects_own_files_are_read() {
+        let folder = |name: &str| {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
+        };
+        let recipes = folder("recipes").map(|file| Recipe::read(&file, &[]).unwrap()).count();
+        let evaluations = folder("evaluations")
+            .map(|file| crate::evaluation::Evaluation::read(&file, &[]).unwrap())
+            .count();
+        assert!(recipes >= 8 && evaluations >= 4, "{recipes}, {evaluations}");
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
         let mut batches = Loader::start(train.plan.from(self.state.cursor), make, 1, AHEAD)
             .map_err(Error::io("start a thread for", self.run.folder()))?;
         let mut meter = Meter::start();
-        while self.state.step < self.recipe.steps {
+        while self.state.step < self.recipe.steps && !self.is_tired() {
             if interrupt.requested() {
                 self.save(false, watch)?;
                 return Ok(EndReason::Interrupted);
@@ -110,11 +110,9 @@ impl<'a> Session<'a> {
                 positions_per_second: meter.add(step.positions),
                 memory: memory(),
             })?;
-            if !self.keep(held_out, watch)? {
-                break;
-            }
+            self.keep(held_out, watch)?;
         }
-        Ok(EndReason::Finished)
+        Ok(if self.state.step < self.recipe.steps { EndReason::Early } else { EndReason::Finished })
     }
 
     /// Gathers the micro-batches' gradients, clips them and changes the variables. Each batch comes with the cursor behind
@@ -149,7 +147,9 @@ impl<'a> Session<'a> {
 
     /// Ends the run before a loss or gradient that went wrong reaches the variables.
     fn check(&mut self, loss: f64, norm: f64, records: &[String]) -> Result<()> {
-        let explodes = self.state.mean_loss.is_some_and(|mean| loss > mean * self.recipe.keep.explosion);
+        // Near zero, where a few tokens are a multiple, nothing explodes.
+        let bound = |mean: f64| (mean * self.recipe.keep.explosion).max(mean + 1.);
+        let explodes = self.state.mean_loss.is_some_and(|mean| loss > bound(mean));
         if !loss.is_finite() || !norm.is_finite() || explodes {
             let folder = self.run.checkpoint_folder(Which::Last);
             return Err(Error::Diverged {
@@ -169,8 +169,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Measures and writes a checkpoint where it is time; false when the run should end early.
-    fn keep(&mut self, held_out: Option<&Examples>, watch: &mut Watch) -> Result<bool> {
+    /// True when the held-out loss has not fallen for as long as the recipe waits.
+    fn is_tired(&self) -> bool {
+        let patience = self.recipe.keep.patience;
+        patience > 0 && self.state.since_best >= patience
+    }
+
+    /// Measures and writes a checkpoint where it is time.
+    fn keep(&mut self, held_out: Option<&Examples>, watch: &mut Watch) -> Result<()> {
         let keep = &self.recipe.keep;
         let is_last = self.state.step >= self.recipe.steps;
         let due = |every: u64| is_last || (every > 0 && self.state.step.is_multiple_of(every));
@@ -178,7 +184,7 @@ impl<'a> Session<'a> {
         let mut best = false;
         if let Some(held_out) = held_out.filter(|_| evaluate) {
             let loss = measure(self.learner, held_out)?;
-            best = self.state.best.is_none_or(|before| loss < before);
+            best = loss.is_finite() && self.state.best.is_none_or(|before| loss < before);
             self.state.since_best = if best { 0 } else { self.state.since_best + 1 };
             if best {
                 self.state.best = Some(loss);
@@ -186,11 +192,10 @@ impl<'a> Session<'a> {
             let metrics = BTreeMap::from([("loss".to_owned(), loss)]);
             watch.event(Event::Evaluation { step: self.state.step, metrics })?;
         }
-        let tired = keep.patience > 0 && self.state.since_best >= keep.patience;
-        if save || best || tired {
+        if save || best || self.is_tired() {
             self.save(best, watch)?;
         }
-        Ok(!tired)
+        Ok(())
     }
 
     fn epoch(&self, train: &Examples, next: Cursor) -> f64 {
@@ -237,11 +242,18 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Mean cross entropy of all targets of `examples`, in nats.
+/// Mean cross entropy of all targets of `examples`, in nats, without dropout.
 ///
 /// # Errors
 /// When a batch cannot be made or computed.
 pub fn measure(learner: &Learner, examples: &Examples) -> Result<f64> {
+    match &learner.adapter {
+        Some(adapter) => adapter.without_dropout(|| mean_loss(learner, examples)),
+        None => mean_loss(learner, examples),
+    }
+}
+
+fn mean_loss(learner: &Learner, examples: &Examples) -> Result<f64> {
     let (mut sum, mut targets) = (0., 0);
     for numbers in examples.plan.in_order() {
         let batch = examples.collator.collate(&numbers)?;

@@ -1,5 +1,6 @@
 //! Whoever watches a run: a person before a terminal, a program that reads events, curves for later.
 
+use std::io::Write;
 use std::path::Path;
 
 use crate::train::events::{Event, EventLog, StepReport};
@@ -12,6 +13,8 @@ pub struct Watch {
     log: EventLog,
     curves: TensorBoard,
     progress: Option<Progress>,
+    /// Somebody reads events from standard output.
+    listened: bool,
 }
 
 impl Watch {
@@ -22,7 +25,7 @@ impl Watch {
     pub fn open(folder: &Path, json: bool, steps: u64, done: u64) -> Result<Self> {
         let log = EventLog::open(&folder.join("events.jsonl"))?;
         let curves = TensorBoard::create(&folder.join("tensorboard"))?;
-        Ok(Self { log, curves, progress: (!json).then(|| Progress::new(steps, done)) })
+        Ok(Self { log, curves, progress: (!json).then(|| Progress::new(steps, done)), listened: json })
     }
 
     /// A step was done.
@@ -61,9 +64,10 @@ impl Watch {
     }
 
     fn tell(&mut self, event: Event) -> Result<()> {
-        if self.progress.is_none() {
+        if self.listened {
             let text = serde_json::to_string(&event).map_err(Error::json(Path::new("event")))?;
-            println!("{text}");
+            // Who read the events may go away; the run goes on, and its file has them all.
+            self.listened = writeln!(std::io::stdout(), "{text}").is_ok();
         }
         self.log.write(event)
     }

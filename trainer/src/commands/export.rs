@@ -43,12 +43,12 @@ pub(super) fn write(checkpoint: &Checkpoint, from: &Path, format: &str, output: 
 }
 
 /// Refuses to write a model over itself: what is read is mapped from its files.
-fn ensure_another(from: &Path, out: &Path) -> Result<()> {
+pub(super) fn ensure_another(from: &Path, out: &Path) -> Result<()> {
     ensure!(!out.is_file(), "--out: {} is a file; name a folder", out.display());
     let own = from.canonicalize().with_context(|| from.display().to_string())?;
     let own = if own.is_dir() { Some(own.as_path()) } else { own.parent() };
     let other = out.canonicalize().ok().is_none_or(|out| Some(out.as_path()) != own);
-    ensure!(other, "--out: {} is the folder of the model that is read; name another", out.display());
+    ensure!(other, "--out: {} is the folder that is read; name another", out.display());
     Ok(())
 }
 

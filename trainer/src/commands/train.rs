@@ -46,7 +46,18 @@ fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
     for message in warnings {
         watch.event(Event::Warning { message })?;
     }
-    let ended = session.train(&examples, held_out.as_ref(), &mut watch, &interrupt);
+    let mut ended = session.train(&examples, held_out.as_ref(), &mut watch, &interrupt);
+    if matches!(ended, Ok(EndReason::Finished | EndReason::Early)) {
+        let written = session.take_best().and_then(|()| {
+            let written = products::write(&learner, session.variables(), recipe, &run)?;
+            products::complete(recipe, &train.inputs.models, run.folder())?;
+            Ok(written)
+        });
+        match written {
+            Ok(written) => written.iter().for_each(|path| eprintln!("{}", path.display())),
+            Err(error) => ended = Err(error),
+        }
+    }
     let (reason, message) = match &ended {
         Ok(reason) => (*reason, None),
         Err(error) => (EndReason::Failed, Some(error.to_string())),
@@ -54,13 +65,7 @@ fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
     watch.event(Event::End { step: session.step(), reason, message })?;
     if ended? == EndReason::Interrupted {
         eprintln!("stopped after step {}; the same command goes on from there", session.step());
-        return Ok(());
     }
-    session.take_best()?;
-    for path in products::write(&learner, session.variables(), recipe, &run)? {
-        eprintln!("{}", path.display());
-    }
-    products::complete(recipe, &train.inputs.models, run.folder())?;
     Ok(())
 }
 

@@ -84,10 +84,13 @@ impl Buckets {
         let rising = self.list.windows(2).all(|pair| matches!(pair, [a, b] if a.up_to < b.up_to));
         if self.list.is_empty() || !rising || self.list.iter().any(|bucket| bucket.batch == 0) {
             let got = format!("{:?}", self.list);
-            return Err(Error::setting("buckets", "rising lengths with batches of 1 or more", got));
+            return Err(Error::setting("batches.list", "rising lengths with batches of 1 or more", got));
         }
         if !(1..=MOST_BRANCHES).contains(&self.branches) {
             return Err(Error::setting("batches.branches", &format!("1 to {MOST_BRANCHES}"), self.branches));
+        }
+        if self.branches > 1 && self.by == Measure::Answer {
+            return Err(Error::setting("batches.branches", "1 where batches.by is answer", self.branches));
         }
         Ok(())
     }
@@ -356,7 +359,8 @@ mod tests {
         assert_eq!(toml::from_str::<Buckets>("").unwrap(), Buckets::default());
         let falling =
             Buckets { list: vec![Bucket { up_to: 9, batch: 1 }, Bucket { up_to: 8, batch: 1 }], ..buckets };
-        for wrong in [falling, Buckets::plain(0)] {
+        let branching = Buckets { branches: 2, ..Buckets::default() };
+        for wrong in [falling, Buckets::plain(0), branching] {
             assert!(Plan::new(&examples(1.0), &wrong, 1).is_err());
         }
         assert!(Plan::new(&[], &Buckets::default(), 1).is_err());

@@ -52,6 +52,9 @@ impl Evaluation {
             let tokens: Vec<usize> = rendered.list.iter().map(|example| example.targets.len()).collect();
             let examples = Arc::new(buckets.join(rendered.list)?);
             let plan = Plan::new(&examples, &buckets, 0)?;
+            if plan.left_out() > 0 {
+                return Err(Error::setting("data", "questions of at most 2,048 positions", "longer ones"));
+            }
             let features = reader.features.clone();
             let collator =
                 Collator { examples: Arc::clone(&examples), features, filler: reader.renderer.filler() };

@@ -132,7 +132,9 @@ impl Run {
     /// # Errors
     /// When the folder cannot be written; then the checkpoint from before is still there.
     pub fn save(&self, checkpoint: &Checkpoint, best: bool) -> Result<()> {
-        self.replace(Which::Last, |folder| {
+        // The best comes first: the last one says how good it was.
+        let first = if best { Which::Best } else { Which::Last };
+        self.replace(first, |folder| {
             write_tensors(&folder.join(WEIGHTS), &checkpoint.weights)?;
             write_tensors(&folder.join(OPTIMIZER), &checkpoint.optimizer)?;
             let state = StateFile {
@@ -148,9 +150,9 @@ impl Run {
         if !best {
             return Ok(());
         }
-        let last = self.checkpoint_folder(Which::Last);
-        self.replace(Which::Best, |folder| {
-            FILES.iter().try_for_each(|file| link(&last.join(file), &folder.join(file)))
+        let written = self.checkpoint_folder(first);
+        self.replace(Which::Last, |folder| {
+            FILES.iter().try_for_each(|file| link(&written.join(file), &folder.join(file)))
         })
     }
 

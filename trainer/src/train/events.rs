@@ -104,6 +104,8 @@ pub enum Event {
 pub enum EndReason {
     /// All steps are done.
     Finished,
+    /// The held-out loss no longer fell.
+    Early,
     /// Somebody asked; it can go on.
     Interrupted,
     /// An error.

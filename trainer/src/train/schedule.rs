@@ -64,9 +64,9 @@ impl Schedule {
     /// When a number makes no sense.
     pub fn check(&self) -> Result<()> {
         if !(self.rate > 0.0 && self.rate.is_finite()) {
-            return Err(Error::setting("schedule.rate", "a number above 0", self.rate));
+            return Err(Error::setting("rate.rate", "a number above 0", self.rate));
         }
-        for (key, share) in [("schedule.warmup", self.warmup), ("schedule.floor", self.floor)] {
+        for (key, share) in [("rate.warmup", self.warmup), ("rate.floor", self.floor)] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(Error::setting(key, "a share from 0 to 1", share));
             }

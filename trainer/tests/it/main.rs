@@ -5,6 +5,7 @@
 mod batches;
 mod checkpoints;
 mod draw;
+mod endings;
 mod evaluations;
 mod examples;
 mod features;

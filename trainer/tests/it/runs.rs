@@ -65,7 +65,17 @@ impl Rig {
         String::from_utf8(stderr).unwrap()
     }
 
-    fn recipe(&self, stage: &str) -> PathBuf {
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            data: self.path("data"),
+            models: self.path("models"),
+            runs: self.path("runs"),
+            features: self.path("runs/features"),
+            device: Device::Cpu,
+        }
+    }
+
+    pub(crate) fn recipe(&self, stage: &str) -> PathBuf {
         let path = self.path(&format!("{stage}.toml"));
         std::fs::write(&path, recipe(stage)).unwrap();
         path
@@ -138,7 +148,7 @@ fn losses<S: AsRef<str>>(lines: impl Iterator<Item = S>) -> BTreeMap<u64, f64> {
 }
 
 /// All numbers of a file by tensor; none where there is no such file.
-fn numbers(path: &Path) -> BTreeMap<String, Vec<f32>> {
+pub(crate) fn numbers(path: &Path) -> BTreeMap<String, Vec<f32>> {
     let Ok(tensors) = candle_core::safetensors::load(path, &Device::Cpu) else { return BTreeMap::new() };
     let numbers = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
     tensors.into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect()
@@ -201,13 +211,7 @@ fn a_run_learns_and_says_so() {
 fn every_variable_of_every_stage_has_a_gradient() {
     let rig = Rig::new();
     rig.run("align", "runs/align");
-    let places = Places {
-        data: rig.path("data"),
-        models: rig.path("models"),
-        runs: rig.path("runs"),
-        features: rig.path("runs/features"),
-        device: Device::Cpu,
-    };
+    let places = rig.places();
     for stage in ["pretrain", "align", "tune"] {
         let recipe = Recipe::read(&rig.recipe(stage), &[]).unwrap();
         let interrupt = Interrupt::default();
