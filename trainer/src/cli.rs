@@ -106,7 +106,7 @@ pub struct Merge {
 pub struct Export {
     /// The model: a folder or a GGUF file
     pub model: PathBuf,
-    /// f32, f16 or bf16 for a Hugging Face folder; gguf-f16, gguf-q8_0, gguf-q4_0 or gguf-q4_k for a GGUF file
+    /// f32, f16, bf16 or nf4 (4 bits as bitsandbytes has them) for a Hugging Face folder; gguf-f16, gguf-q8_0, gguf-q4_0 or gguf-q4_k for a GGUF file
     #[arg(long, default_value = "f16", value_name = "FORMAT")]
     pub format: String,
     /// What is written

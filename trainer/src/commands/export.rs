@@ -1,11 +1,12 @@
 //! `jnana-trainer export`.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
 use jnana_core::model_card::CardFile;
-use jnana_models::export::{copy_tokenizer, export_folder};
+use jnana_models::export::{copy_tokenizer, export_folder, export_nf4};
 use jnana_models::export_gguf::{GgufFormat, export_gguf, tokenizer_metadata};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{Checkpoint, open_checkpoint, parse_dtype};
@@ -35,7 +36,7 @@ pub(super) fn run(export: &Export) -> Result<()> {
 pub(super) fn write(checkpoint: &Checkpoint, from: &Path, format: &str, output: &Output) -> Result<PathBuf> {
     ensure_another(from, &output.out)?;
     let written = match format.strip_prefix("gguf-") {
-        None => write_folder(checkpoint, from, folder_type(format)?, output)?,
+        None => write_folder(checkpoint, from, format.parse()?, output)?,
         Some(format) => write_gguf(checkpoint, from, format.parse().map_err(anyhow::Error::msg)?, output)?,
     };
     write_card(from, &written, output.name.as_deref(), output.space.as_deref())?;
@@ -52,18 +53,41 @@ pub(super) fn ensure_another(from: &Path, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn folder_type(format: &str) -> Result<DType> {
-    parse_dtype(format).ok().with_context(|| {
-        format!(
-            "there is no format {format}: f32, f16 and bf16 make a Hugging Face folder, gguf-f16, gguf-q8_0, gguf-q4_0 \
-             and gguf-q4_k a GGUF file"
-        )
-    })
+/// What the numbers of a Hugging Face folder are.
+#[derive(Debug, Clone, Copy)]
+enum FolderFormat {
+    Dense(DType),
+    /// The layers' linears as bitsandbytes stores them, the rest in f16.
+    Nf4,
 }
 
-fn write_folder(checkpoint: &Checkpoint, from: &Path, dtype: DType, output: &Output) -> Result<PathBuf> {
-    let out = &output.out;
-    export_folder(checkpoint.source.as_ref(), &checkpoint.json, output.vocab_rows, dtype, out)?;
+impl FromStr for FolderFormat {
+    type Err = anyhow::Error;
+
+    fn from_str(format: &str) -> Result<Self> {
+        if format == "nf4" {
+            return Ok(Self::Nf4);
+        }
+        parse_dtype(format).ok().map(Self::Dense).with_context(|| {
+            format!(
+                "there is no format {format}: f32, f16, bf16 and nf4 make a Hugging Face folder, gguf-f16, gguf-q8_0, \
+                 gguf-q4_0 and gguf-q4_k a GGUF file"
+            )
+        })
+    }
+}
+
+fn write_folder(
+    Checkpoint { source, json, .. }: &Checkpoint,
+    from: &Path,
+    format: FolderFormat,
+    output: &Output,
+) -> Result<PathBuf> {
+    let (out, rows) = (&output.out, output.vocab_rows);
+    match format {
+        FolderFormat::Dense(dtype) => export_folder(source.as_ref(), json, rows, dtype, out)?,
+        FolderFormat::Nf4 => export_nf4(source.as_ref(), json, rows, DType::F16, out)?,
+    }
     copy_tokenizer(from, out)?;
     if Tokenizer::from_folder(out)?.is_none() {
         let (out, from) = (out.display(), from.display());

@@ -10,7 +10,7 @@ use jnana_trainer::train::interrupt::Interrupt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::runs::{Rig, numbers};
+use crate::runs::{Rig, losses, numbers};
 use crate::support::write_json;
 
 /// Runs `pretrain`, whose weights have nothing behind them that would keep a loss small, with changes; the events that it
@@ -107,6 +107,25 @@ fn what_a_run_left_is_packed_in_half_the_size_and_named_by_its_hashes() {
     assert!(said.contains("--out"), "{said}");
     let said = rig.fails(&["pack", "data", "--out", "other"]);
     assert!(said.contains("neither projector nor adapter"), "{said}");
+}
+
+#[test]
+fn a_base_that_was_exported_in_nf4_trains_as_one_that_is_quantised_at_the_start() {
+    let rig = Rig::new();
+    rig.run("align", "runs/align");
+    let want = rig.run("tune", "runs/tune");
+    rig.succeeds(&["export", "models/phi", "--format", "nf4", "--out", "models/phi-nf4"]);
+    let recipe = rig.recipe("tune");
+    let set = ["--set", "decoder.model=phi-nf4"];
+    let told = rig.succeeds(
+        &[&["tune", recipe.to_str().unwrap(), "--run", "runs/kept", "--json"], set.as_slice()].concat(),
+    );
+    let got = losses(told.lines());
+    assert_eq!(got.len(), want.len());
+    // Norms, biases, embedding and head are f16 in the folder.
+    for (step, want) in want {
+        assert!((got[&step] - want).abs() < 0.01 * want, "step {step}: {} for {want}", got[&step]);
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn recipe(stage: &str) -> String {
 }
 
 /// Losses by step of events, one a line.
-fn losses<S: AsRef<str>>(lines: impl Iterator<Item = S>) -> BTreeMap<u64, f64> {
+pub(crate) fn losses<S: AsRef<str>>(lines: impl Iterator<Item = S>) -> BTreeMap<u64, f64> {
     let events = lines.map(|line| serde_json::from_str::<Value>(line.as_ref()).unwrap());
     let steps = events.filter(|event| event["event"] == "step");
     steps.map(|step| (step["step"].as_u64().unwrap(), step["loss"].as_f64().unwrap())).collect()
