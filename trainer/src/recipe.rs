@@ -281,6 +281,7 @@ fn apply(table: &mut Table, change: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::Evaluation;
 
     const TEXT: &str = r#"
         name = "a"
@@ -340,11 +341,10 @@ mod tests {
             let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
             files.filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
         };
-        let recipes = folder("recipes").map(|file| Recipe::read(&file, &[]).unwrap()).count();
-        let evaluations = folder("evaluations")
-            .map(|file| crate::evaluation::Evaluation::read(&file, &[]).unwrap())
-            .count();
-        assert!(recipes >= 8 && evaluations >= 4, "{recipes}, {evaluations}");
+        let recipes: Vec<Recipe> = folder("recipes").map(|file| Recipe::read(&file, &[]).unwrap()).collect();
+        let evaluations: Vec<Evaluation> =
+            folder("evaluations").map(|file| Evaluation::read(&file, &[]).unwrap()).collect();
+        assert!(recipes.len() >= 8 && evaluations.len() >= 4);
     }
 
     #[test]
