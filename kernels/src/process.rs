@@ -32,7 +32,7 @@ fn set_default(variable: &str, number: usize) {
 /// and come again as pages that have to be cleared, which takes a sixth of a training step. The process holds its peak until
 /// it ends. Does nothing where there is another C library.
 pub fn keep_freed_memory() {
-    #[cfg(target_env = "gnu")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if is_alone() {
         /// Blocks below this are never mapped one by one.
         const MAPPED: libc::c_int = 1 << 30;

@@ -95,9 +95,9 @@ pub fn assemble(
     let render = Render { renderer: &renderer, features: features.as_ref(), seed: recipe.seed };
     let records = train.len();
     let train = render.examples(&train, &recipe.batches, &mut warnings)?;
-    let (rows, batches) = (train.collator.examples.len(), train.plan.epoch(0).len());
-    let padding = 100. * train.plan.padding(&train.collator.examples);
-    say(&format!("{rows} rows in {batches} batches an epoch, {padding:.0} % of their positions padding"));
+    let (batches, padding) = train.plan.first_epoch(&train.collator.examples);
+    let (rows, percent) = (train.collator.examples.len(), 100. * padding);
+    say(&format!("{rows} rows in {batches} batches an epoch, {percent:.0} % of their positions padding"));
     let held_out = match held_out.is_empty() {
         true => None,
         false => Some(render.examples(&held_out, &recipe.batches, &mut warnings)?),

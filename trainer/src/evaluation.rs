@@ -268,8 +268,7 @@ impl Evaluation {
             let loss = measure(&learner, &Examples { collator, plan })?;
             Ok(HeldOutLoss { tokens, loss })
         };
-        let own = measured(false)?;
-        Ok(Compared { own, shuffled: sight.map(|_| measured(true)).transpose()? })
+        Compared::of(sight, measured)
     }
 
     /// What the model says to each question, and what with the pictures shuffled.
@@ -286,7 +285,7 @@ impl Evaluation {
         let generator = Generator::start(decoder, tokenizer, card, self.max_tokens);
         let total = asked.len() * (1 + usize::from(sight.is_some()));
         let mut done = 0;
-        let mut round = |shuffled: bool| -> Result<Vec<String>> {
+        let round = |shuffled: bool| -> Result<Vec<String>> {
             let mut shown = Shown { sight, shuffled, last: None };
             let pictures = asked.iter().map(|asked| shown.picture(asked.picture.as_deref()));
             let pictures = pictures.collect::<Result<Vec<_>>>()?;
@@ -306,8 +305,7 @@ impl Evaluation {
             })?;
             Ok(answers)
         };
-        let own = round(false)?;
-        Ok(Compared { own, shuffled: sight.map(|_| round(true)).transpose()? })
+        Compared::of(sight, round)
     }
 }
 
@@ -320,6 +318,11 @@ struct Reader {
 }
 
 impl<T> Compared<T> {
+    /// A round with the right pictures, and one with shuffled ones where there are pictures.
+    fn of(sight: Option<&Sight>, mut round: impl FnMut(bool) -> Result<T>) -> Result<Self> {
+        Ok(Self { own: round(false)?, shuffled: sight.map(|_| round(true)).transpose()? })
+    }
+
     fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> Compared<U> {
         Compared { own: change(&self.own), shuffled: self.shuffled.as_ref().map(change) }
     }

@@ -169,9 +169,6 @@ fn unit() -> f64 {
     1.
 }
 
-/// What an adapter of a recipe is made of.
-const LORA_KEYS: [&str; 4] = ["r", "lora_alpha", "lora_dropout", "target_modules"];
-
 impl Recipe {
     /// Reads a recipe and changes it by `changes` (`KEY=VALUE`, dotted keys such as `rate.rate=1e-3`; a value is TOML, or
     /// else text).
@@ -180,13 +177,9 @@ impl Recipe {
     /// When the file cannot be read, a key is unknown or a value is impossible.
     pub fn read(path: &Path, changes: &[String]) -> Result<Self> {
         let table = read_table(path, changes)?;
-        let lora = table.get("lora").and_then(Value::as_table);
-        // PEFT's configurations have other keys too, so that the struct takes them; in a recipe they are misspelt.
-        if let Some(key) = lora.and_then(|lora| lora.keys().find(|key| !LORA_KEYS.contains(&key.as_str()))) {
-            return Err(Error::setting(format!("lora.{key}"), &LORA_KEYS.join(", "), key));
-        }
-        let recipe: Self = table.try_into().map_err(wrong(path))?;
+        let recipe: Self = table.clone().try_into().map_err(wrong(path))?;
         recipe.check()?;
+        recipe.refuse_foreign_adapter_keys(&table)?;
         Ok(recipe)
     }
 
@@ -196,6 +189,20 @@ impl Recipe {
     /// When a number cannot be written as TOML.
     pub fn table(&self) -> Result<Table> {
         Table::try_from(self).map_err(|error| Error::setting("recipe", "numbers that TOML knows", error))
+    }
+
+    /// PEFT's configurations have other keys too, so that an adapter's struct takes any; in a recipe they are misspelt.
+    fn refuse_foreign_adapter_keys(&self, given: &Table) -> Result<()> {
+        let filled = self.table()?;
+        let [given, known] = [given, &filled].map(|table| table.get("lora").and_then(Value::as_table));
+        let (Some(given), Some(known)) = (given, known) else { return Ok(()) };
+        match given.keys().find(|key| !known.contains_key(*key)) {
+            Some(key) => {
+                let keys: Vec<&str> = known.keys().map(String::as_str).collect();
+                Err(Error::setting(format!("lora.{key}"), &keys.join(", "), key))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -327,11 +334,19 @@ mod tests {
             ("rate.warmup=2", "rate.warmup"),
             ("weight_decay=-1", "weight_decay"),
             ("keep.explosion=0", "keep.explosion"),
-            ("lora.dropout=0.1", "lora.dropout"),
         ] {
             let error = read(TEXT, &[change]).unwrap_err().to_string();
             assert!(error.contains(word), "{change}: {error}");
         }
+    }
+
+    #[test]
+    fn an_adapters_keys_are_known() {
+        let lora = "[lora]\nr = 4\nlora_alpha = 8.0\ntarget_modules = [\"q_proj\"]";
+        let text = TEXT.replace("stage = \"align\"", "stage = \"tune\"") + lora;
+        assert_eq!(read(&text, &["lora.lora_dropout=0.5"]).unwrap().lora.unwrap().lora_dropout, 0.5);
+        let error = read(&text, &["lora.dropout=0.1"]).unwrap_err().to_string();
+        assert!(error.contains("lora.dropout") && error.contains("lora_dropout"), "{error}");
     }
 
     #[test]

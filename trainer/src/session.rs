@@ -40,6 +40,25 @@ pub struct Session<'a> {
     state: State,
 }
 
+/// Counts epochs. One has to be dealt to know its batches, so that is done once for each.
+#[derive(Default)]
+struct Epochs {
+    /// The last epoch and its batches.
+    counted: Option<(u64, usize)>,
+}
+
+impl Epochs {
+    /// How many are done, with a fraction.
+    fn done(&mut self, plan: &Plan, at: Cursor) -> f64 {
+        let batches = match self.counted {
+            Some((epoch, batches)) if epoch == at.epoch => batches,
+            _ => plan.epoch(at.epoch).len().max(1),
+        };
+        self.counted = Some((at.epoch, batches));
+        at.epoch as f64 + at.batch as f64 / batches as f64
+    }
+}
+
 /// What a step did.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
@@ -94,7 +113,7 @@ impl<'a> Session<'a> {
         let make = move |planned: Planned| Ok((collator.collate(&planned.examples)?, planned.next));
         let mut batches = Loader::start(train.plan.from(self.state.cursor), make, 1, AHEAD)
             .map_err(Error::io("start a thread for", self.run.folder()))?;
-        let mut meter = Meter::start();
+        let (mut meter, mut epochs) = (Meter::start(), Epochs::default());
         while self.state.step < self.recipe.steps && !self.is_tired() {
             if interrupt.requested() {
                 self.save(false, watch)?;
@@ -103,7 +122,7 @@ impl<'a> Session<'a> {
             let step = self.take_step(&mut batches)?;
             watch.step(StepReport {
                 step: self.state.step,
-                epoch: self.epoch(train, step.next),
+                epoch: epochs.done(&train.plan, step.next),
                 loss: step.loss,
                 rate: step.rate,
                 gradient_norm: step.norm,
@@ -196,11 +215,6 @@ impl<'a> Session<'a> {
             self.save(best, watch)?;
         }
         Ok(())
-    }
-
-    fn epoch(&self, train: &Examples, next: Cursor) -> f64 {
-        let batches = train.plan.epoch(next.epoch).len().max(1);
-        next.epoch as f64 + next.batch as f64 / batches as f64
     }
 
     fn save(&mut self, best: bool, watch: &mut Watch) -> Result<()> {

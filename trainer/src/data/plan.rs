@@ -195,17 +195,19 @@ impl Plan {
         batches
     }
 
-    /// Share of the first epoch's positions that only fill rows up to the longest of their batch.
+    /// How many batches the first epoch has, and which share of its positions only fills rows up to the longest of their
+    /// batch.
     #[must_use]
-    pub fn padding(&self, examples: &[Example]) -> f64 {
+    pub fn first_epoch(&self, examples: &[Example]) -> (usize, f64) {
         let (mut real, mut all) = (0, 0);
-        for batch in self.epoch(0) {
+        let batches = self.epoch(0);
+        for batch in &batches {
             let lengths = batch.iter().filter_map(|&number| Some(examples.get(number as usize)?.ids.len()));
             let (sum, longest) = lengths.fold((0, 0), |(sum, longest), len| (sum + len, len.max(longest)));
             real += sum;
             all += longest * batch.len();
         }
-        1. - real as f64 / all.max(1) as f64
+        (batches.len(), 1. - real as f64 / all.max(1) as f64)
     }
 
     /// Every example once, whatever its weight, shortest bucket first: for measuring.
@@ -341,12 +343,13 @@ mod tests {
     fn padding_is_what_fills_batches_up() {
         let lengths = [10, 10, 20].map(|answer| example(answer, answer, 1.));
         let plan = Plan::new(&lengths, &Buckets::plain(3), 1).unwrap();
-        assert!((plan.padding(&lengths) - 20. / (3. * 77.)).abs() < 1e-9);
+        let (batches, padding) = plan.first_epoch(&lengths);
+        assert!(batches == 1 && (padding - 20. / (3. * 77.)).abs() < 1e-9, "{padding}");
         let narrow = Buckets {
             list: vec![Bucket { up_to: 10, batch: 3 }, Bucket { up_to: 20, batch: 3 }],
             ..Buckets::default()
         };
-        assert_eq!(Plan::new(&lengths, &narrow, 1).unwrap().padding(&lengths), 0.);
+        assert_eq!(Plan::new(&lengths, &narrow, 1).unwrap().first_epoch(&lengths), (2, 0.));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Evaluation {
         };
         let total = asked.len() * (1 + usize::from(sight.is_some()));
         let mut done = 0;
-        let mut round = |shuffled: bool| -> Result<Vec<String>> {
+        let round = |shuffled: bool| -> Result<Vec<String>> {
             let number = |path: &Path| sight.and_then(|sight| sight.number(path, shuffled));
             let rendered = reader.renderer.render_all(&records, number, 0.)?;
             if let Some(left_out) = rendered.left_out.first() {
@@ -75,8 +75,7 @@ impl Evaluation {
             }
             Ok(answers)
         };
-        let own = round(false)?;
-        Ok(Compared { own, shuffled: sight.map(|_| round(true)).transpose()? })
+        Compared::of(sight, round)
     }
 }
 

@@ -1,6 +1,9 @@
 //! How runs end, and what becomes of what they leave.
 
-use candle_core::{DType, Device};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use candle_core::{DType, Device, Tensor};
 use jnana_models::config::Config;
 use jnana_models::phi;
 use jnana_trainer::assemble::{Assembled, assemble};
@@ -65,15 +68,33 @@ fn a_run_that_no_longer_gets_better_ends_early_and_leaves_its_best() {
 }
 
 #[test]
+fn a_run_goes_on_when_nobody_reads_its_events_any_more() {
+    let rig = Rig::new();
+    let recipe = rig.recipe("align");
+    let mut command = rig.command(&["align", recipe.to_str().unwrap(), "--run", "runs/alone", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("start"), "{line}");
+    assert!(child.wait().unwrap().success());
+    let log = std::fs::read_to_string(rig.path("runs/alone/events.jsonl")).unwrap();
+    assert!(log.lines().last().unwrap().contains("finished"), "{log}");
+}
+
+#[test]
 fn nothing_is_dropped_while_the_loss_is_measured() {
     let rig = Rig::new();
     rig.run("align", "runs/align");
     let recipe = Recipe::read(&rig.recipe("tune"), &["lora.lora_dropout=0.5".to_owned()]).unwrap();
-    let Assembled { learner, held_out, .. } =
+    let Assembled { learner, optimizer, held_out, .. } =
         assemble(&recipe, &rig.places(), &Interrupt::default(), |_| ()).unwrap();
+    // A fresh adapter's second factor is zero: what it drops would not be seen.
+    for (_, variable) in optimizer.variables() {
+        let noise = Tensor::randn(0f32, 0.1, variable.shape(), &Device::Cpu).unwrap();
+        variable.set(&(variable.as_tensor() + noise).unwrap()).unwrap();
+    }
     let adapter = learner.adapter.clone().unwrap();
     let (before, held_out) = (adapter.dropout_state(), held_out.unwrap());
-    // A fresh adapter's second factor is zero: only its dropout could make two measurements differ.
     let first = measure(&learner, &held_out).unwrap();
     assert_eq!(measure(&learner, &held_out).unwrap(), first);
     assert_eq!(adapter.dropout_state(), before);
@@ -115,6 +136,14 @@ fn a_base_that_was_exported_in_nf4_trains_as_one_that_is_quantised_at_the_start(
     rig.run("align", "runs/align");
     let want = rig.run("tune", "runs/tune");
     rig.succeeds(&["export", "models/phi", "--format", "nf4", "--out", "models/phi-nf4"]);
+    let kept =
+        candle_core::safetensors::load(rig.path("models/phi-nf4/model.safetensors"), &Device::Cpu).unwrap();
+    let name = "model.layers.0.mlp.fc1.weight";
+    assert!(
+        kept[name].dtype() == DType::U8 && kept.contains_key(&format!("{name}.absmax")),
+        "{:?}",
+        kept[name]
+    );
     let recipe = rig.recipe("tune");
     let set = ["--set", "decoder.model=phi-nf4"];
     let told = rig.succeeds(

@@ -57,6 +57,9 @@ fn loss_captions_and_answers_stand_beside_those_for_shuffled_pictures() {
     let untuned =
         rig.succeeds(&["eval", "evaluation.toml", "--set", "adapter=", "--set", "measure=[\"loss\"]"]);
     assert!(untuned.starts_with("model  phi\n") && !untuned.contains("BLEU"), "{untuned}");
+    let loss = ["eval", "evaluation.toml", "--set", "measure=[\"loss\"]"];
+    let quantised = rig.succeeds(&[loss.as_slice(), &["--set", "decoder.quantize=nf4"]].concat());
+    assert_ne!(rig.succeeds(&loss), quantised, "the base was not quantised");
 }
 
 #[test]

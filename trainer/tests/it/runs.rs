@@ -46,7 +46,7 @@ impl Rig {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jnana-trainer"));
         command.args(arguments).current_dir(self.0.path());
         command.env("JNANA_DATA", "data").env("JNANA_MODELS", "models").stderr(Stdio::piped());
