@@ -1,21 +1,20 @@
 //! An evaluation: which model answers which questions, and how well.
 
 mod one_pass;
+mod sight;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
 use jnana_core::ModelCard;
-use jnana_core::request::Embeddings;
 use jnana_models::adapter::Adapter;
-use jnana_models::projector::Projector;
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{LoadOptions, Loaded, Mode, load_decoder};
 use serde::{Deserialize, Serialize};
 
-use crate::assemble::{Places, below, encode, open_encoder};
+use self::sight::{Shown, Sight};
+use crate::assemble::{Places, below};
 use crate::data::batch::Collator;
 use crate::data::example::Renderer;
 use crate::data::features::Features;
@@ -286,7 +285,7 @@ impl Evaluation {
         let total = asked.len() * (1 + usize::from(sight.is_some()));
         let mut done = 0;
         let round = |shuffled: bool| -> Result<Vec<String>> {
-            let mut shown = Shown { sight, shuffled, last: None };
+            let mut shown = Shown::new(sight, shuffled);
             let pictures = asked.iter().map(|asked| shown.picture(asked.picture.as_deref()));
             let pictures = pictures.collect::<Result<Vec<_>>>()?;
             let questions = asked.iter().zip(pictures);
@@ -325,85 +324,6 @@ impl<T> Compared<T> {
 
     fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> Compared<U> {
         Compared { own: change(&self.own), shuffled: self.shuffled.as_ref().map(change) }
-    }
-}
-
-/// What shows pictures to a decoder.
-struct Sight {
-    features: Arc<Features>,
-    projector: Projector,
-    device: Device,
-    /// Each picture with the one that stands for it when they are shuffled.
-    others: BTreeMap<PathBuf, PathBuf>,
-}
-
-impl Sight {
-    fn open(
-        vision: &VisionRecipe,
-        records: &[Record],
-        places: &Places,
-        interrupt: &Interrupt,
-        say: &mut impl FnMut(&str),
-    ) -> Result<Self> {
-        let encoder = open_encoder(vision, &places.models, &places.device)?;
-        let list = pictures(records);
-        let features = Arc::new(encode(&encoder, vision.fit, &list, places, interrupt, say)?);
-        let path =
-            vision.projector.as_ref().ok_or_else(|| Error::setting("vision.projector", "a file", "none"))?;
-        let path = below(&places.runs, path);
-        let projector = Projector::load(&path, DType::F32, &places.device)?;
-        let (info, spec) = (projector.info(), encoder.spec());
-        if (info.encoder.as_str(), info.d_in) != (spec.id.as_str(), spec.width) {
-            let expected = format!("a projector for {} with {} channels", spec.id, spec.width);
-            let got = format!("one for {} with {}", info.encoder, info.d_in);
-            return Err(Error::File { path, expected, got });
-        }
-        let half = list.iter().cycle().skip(list.len() / 2);
-        let others = list.iter().cloned().zip(half.cloned()).collect();
-        Ok(Self { features, projector, device: places.device.clone(), others })
-    }
-
-    fn number(&self, picture: &Path, shuffled: bool) -> Option<u32> {
-        let picture = if shuffled { self.others.get(picture)? } else { picture };
-        self.features.number(picture)
-    }
-
-    fn project(&self, number: u32) -> Result<Embeddings> {
-        let shape = (1, self.features.positions(), self.features.width());
-        let values: Vec<f32> = self.features.of(number)?.iter().map(|value| value.to_f32()).collect();
-        let rows = Tensor::from_vec(values, shape, &Device::Cpu)
-            .and_then(|features| self.projector.forward(&features.to_device(&self.device)?)?.squeeze(0))
-            .and_then(|rows| rows.to_device(&Device::Cpu));
-        let rows = rows.map_err(Error::compute("project a picture"))?;
-        let mut key = [0; 32];
-        key[..4].copy_from_slice(&number.to_le_bytes());
-        Ok(Embeddings { rows, key, source: "vision".to_owned() })
-    }
-}
-
-/// Pictures as they are shown; questions about the same one follow each other.
-struct Shown<'a> {
-    sight: Option<&'a Sight>,
-    shuffled: bool,
-    last: Option<(u32, Arc<Embeddings>)>,
-}
-
-impl Shown<'_> {
-    fn picture(&mut self, path: Option<&Path>) -> Result<Option<Arc<Embeddings>>> {
-        let (Some(sight), Some(path)) = (self.sight, path) else { return Ok(None) };
-        let number = sight.number(path, self.shuffled).ok_or_else(|| Error::File {
-            path: path.to_owned(),
-            expected: "a picture".to_owned(),
-            got: "one that was skipped".to_owned(),
-        })?;
-        if let Some((last, embeddings)) = &self.last
-            && *last == number
-        {
-            return Ok(Some(Arc::clone(embeddings)));
-        }
-        let embeddings = Arc::new(sight.project(number)?);
-        self.last = Some((number, Arc::clone(&embeddings)));
-        Ok(Some(embeddings))
     }
 }
 
