@@ -12,6 +12,7 @@ use crate::nf4::Nf4Matrix;
 use crate::shapes::{checkpoint_shapes, has_vocabulary_rows};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Entry, GgufFile, SafetensorsWriter, Stored, TensorSource, nf4_entries, nf4_parts};
+use crate::whole_file::write_whole;
 use crate::{Error, Result};
 
 /// Files that a tokenizer may consist of; the last says which tokens end a text.
@@ -199,9 +200,7 @@ pub fn write_config(folder: &Path, config: &Json) -> Result<()> {
 /// Writes a JSON file in one step.
 pub(crate) fn write_json(path: &Path, json: &Json) -> Result<()> {
     let text = serde_json::to_string_pretty(json).map_err(Error::json(path))?;
-    let partial = path.with_extension("json.partial");
-    fs::write(&partial, text + "\n").map_err(Error::io("write", &partial))?;
-    fs::rename(&partial, path).map_err(Error::io("rename", &partial))
+    write_whole(path, (text + "\n").as_bytes())
 }
 
 /// Copies the files of the tokenizer of a model, a folder or a GGUF file with them beside it, into another folder; where

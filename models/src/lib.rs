@@ -37,6 +37,7 @@ pub mod tokenizer;
 mod values;
 pub mod vision;
 pub mod weights;
+mod whole_file;
 
 pub use adapter::Adapter;
 pub use device::{parse_device, parse_dtype};
@@ -44,3 +45,4 @@ pub use error::{Error, Result};
 pub use load::{Checkpoint, LoadOptions, Loaded, ModelInfo, load_decoder, open_checkpoint};
 pub use lora::LoraConfig;
 pub use ops::Mode;
+pub use whole_file::write_whole;

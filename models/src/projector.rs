@@ -15,6 +15,7 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::random::SplitMix64;
+use crate::whole_file::write_whole;
 use crate::{Error, Result, grad};
 
 const LAYER_NORM_EPS: f32 = 1e-5;
@@ -185,10 +186,7 @@ impl Projector {
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = safetensors::serialize(self.named(), Some(self.info.to_header()))
             .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        std::fs::write(&part, bytes).map_err(Error::io("write", path))?;
-        std::fs::rename(&part, path).map_err(Error::io("replace", path))
+        write_whole(path, &bytes)
     }
 
     /// A copy whose tensors are variables, and those variables by name: what an optimiser steps.

@@ -2,13 +2,12 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, version 3.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 
+use crate::whole_file::WholeFile;
 use crate::{Error, Result};
 
 /// Name, block format and shape (outermost dimension first) of each tensor, in the order of writing.
@@ -22,9 +21,7 @@ const ALIGNMENT: usize = 32;
 
 /// An unfinished GGUF file; it gets its name when it is whole.
 pub struct GgufWriter {
-    path: PathBuf,
-    partial: PathBuf,
-    out: BufWriter<File>,
+    out: WholeFile,
     entries: std::vec::IntoIter<Entry>,
 }
 
@@ -34,11 +31,9 @@ impl GgufWriter {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(path: &Path, metadata: &[(String, Value)], entries: Vec<Entry>) -> Result<Self> {
-        let partial = path.with_extension("gguf.partial");
-        let file = File::create(&partial).map_err(Error::io("create", &partial))?;
-        let mut out = BufWriter::new(file);
-        out.write_all(&head(metadata, &entries)).map_err(Error::io("write", &partial))?;
-        Ok(Self { path: path.to_owned(), partial, out, entries: entries.into_iter() })
+        let mut out = WholeFile::create(path)?;
+        out.write(&head(metadata, &entries))?;
+        Ok(Self { out, entries: entries.into_iter() })
     }
 
     /// Writes the next tensor, which has to be as announced.
@@ -48,16 +43,17 @@ impl GgufWriter {
     pub fn write(&mut self, tensor: &QTensor) -> Result<()> {
         let Some((name, blocks, shape)) = self.entries.next() else {
             let reason = "more tensors are written than were announced".to_owned();
-            return Err(Error::Corrupt { path: self.path.clone(), reason });
+            return Err(Error::Corrupt { path: self.out.path().to_owned(), reason });
         };
         if tensor.shape().dims() != shape || tensor.dtype() != blocks {
             let got = tensor.shape().dims().to_vec();
-            return Err(Error::Shape { path: self.path.clone(), tensor: name, expected: shape, got });
+            let path = self.out.path().to_owned();
+            return Err(Error::Shape { path, tensor: name, expected: shape, got });
         }
         let data = tensor.data().map_err(Error::compute(name))?;
         let padding = data.len().next_multiple_of(ALIGNMENT) - data.len();
-        self.out.write_all(&data).map_err(Error::io("write", &self.partial))?;
-        self.out.write_all(&[0; ALIGNMENT][..padding]).map_err(Error::io("write", &self.partial))
+        self.out.write(&data)?;
+        self.out.write(&[0; ALIGNMENT][..padding])
     }
 
     /// Gives the file its name.
@@ -66,10 +62,9 @@ impl GgufWriter {
     /// When tensors are missing, or the file cannot be written.
     pub fn finish(mut self) -> Result<()> {
         if let Some((tensor, ..)) = self.entries.next() {
-            return Err(Error::MissingTensor { path: self.path, tensor });
+            return Err(Error::MissingTensor { path: self.out.path().to_owned(), tensor });
         }
-        self.out.flush().map_err(Error::io("write", &self.partial))?;
-        fs::rename(&self.partial, &self.path).map_err(Error::io("rename", &self.partial))
+        self.out.finish()
     }
 }
 

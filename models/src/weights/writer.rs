@@ -2,13 +2,12 @@
 //!
 //! Format: <https://github.com/huggingface/safetensors#format>: the header's length (u64), the header (JSON), the data.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value as Json, json};
 
+use crate::whole_file::WholeFile;
 use crate::{Error, Result};
 
 /// What a file will hold: name, type and shape of each tensor, in the order of writing.
@@ -19,9 +18,7 @@ const ALIGNMENT: usize = 8;
 
 /// An unfinished safetensors file; it gets its name when it is whole.
 pub struct SafetensorsWriter {
-    path: PathBuf,
-    partial: PathBuf,
-    out: BufWriter<File>,
+    out: WholeFile,
     entries: std::vec::IntoIter<Entry>,
 }
 
@@ -32,12 +29,10 @@ impl SafetensorsWriter {
     /// When a type cannot be stored or the file cannot be written.
     pub fn create(path: &Path, entries: Vec<Entry>) -> Result<Self> {
         let header = header(path, &entries)?;
-        let partial = path.with_extension("safetensors.partial");
-        let file = File::create(&partial).map_err(Error::io("create", &partial))?;
-        let mut out = BufWriter::new(file);
-        out.write_all(&(header.len() as u64).to_le_bytes()).map_err(Error::io("write", &partial))?;
-        out.write_all(&header).map_err(Error::io("write", &partial))?;
-        Ok(Self { path: path.to_owned(), partial, out, entries: entries.into_iter() })
+        let mut out = WholeFile::create(path)?;
+        out.write(&(header.len() as u64).to_le_bytes())?;
+        out.write(&header)?;
+        Ok(Self { out, entries: entries.into_iter() })
     }
 
     /// Writes the next tensor, which has to be of the announced shape; it is cast to the announced type.
@@ -47,21 +42,21 @@ impl SafetensorsWriter {
     pub fn write(&mut self, tensor: &Tensor) -> Result<()> {
         let Some((name, dtype, shape)) = self.entries.next() else {
             let reason = "more tensors are written than were announced".to_owned();
-            return Err(Error::Corrupt { path: self.path.clone(), reason });
+            return Err(Error::Corrupt { path: self.out.path().to_owned(), reason });
         };
         if tensor.dims() != shape {
             let got = tensor.dims().to_vec();
-            return Err(Error::Shape { path: self.path.clone(), tensor: name, expected: shape, got });
+            let path = self.out.path().to_owned();
+            return Err(Error::Shape { path, tensor: name, expected: shape, got });
         }
         let flat =
             tensor.flatten_all().and_then(|flat| flat.to_dtype(dtype)).map_err(Error::compute(&name))?;
-        let written = match dtype {
+        match dtype {
             DType::F16 => put(&mut self.out, &flat.to_vec1::<half::f16>().map_err(Error::compute(&name))?),
             DType::BF16 => put(&mut self.out, &flat.to_vec1::<half::bf16>().map_err(Error::compute(&name))?),
             DType::U8 => put(&mut self.out, &flat.to_vec1::<u8>().map_err(Error::compute(&name))?),
             _ => put(&mut self.out, &flat.to_vec1::<f32>().map_err(Error::compute(&name))?),
-        };
-        written.map_err(Error::io("write", &self.partial))
+        }
     }
 
     /// Gives the file its name.
@@ -70,15 +65,14 @@ impl SafetensorsWriter {
     /// When tensors are missing, or the file cannot be written.
     pub fn finish(mut self) -> Result<()> {
         if let Some((tensor, ..)) = self.entries.next() {
-            return Err(Error::MissingTensor { path: self.path, tensor });
+            return Err(Error::MissingTensor { path: self.out.path().to_owned(), tensor });
         }
-        self.out.flush().map_err(Error::io("write", &self.partial))?;
-        fs::rename(&self.partial, &self.path).map_err(Error::io("rename", &self.partial))
+        self.out.finish()
     }
 }
 
-fn put<T: bytemuck::NoUninit>(out: &mut impl Write, numbers: &[T]) -> std::io::Result<()> {
-    out.write_all(bytemuck::cast_slice(numbers))
+fn put<T: bytemuck::NoUninit>(out: &mut WholeFile, numbers: &[T]) -> Result<()> {
+    out.write(bytemuck::cast_slice(numbers))
 }
 
 fn header(path: &Path, entries: &[Entry]) -> Result<Vec<u8>> {
