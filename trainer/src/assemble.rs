@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use jnana_core::ModelCard;
-use jnana_media::Fit;
 use jnana_models::adapter::Adapter;
 use jnana_models::config::Config;
 use jnana_models::decoder::Decoder;
@@ -20,7 +19,7 @@ use jnana_models::{LoadOptions, Loaded, Mode, load_decoder};
 use crate::data::batch::Collator;
 use crate::data::example::Renderer;
 use crate::data::features::{Features, Filling};
-use crate::data::plan::{Buckets, Plan};
+use crate::data::plan::Plan;
 use crate::data::record::{Record, pictures};
 use crate::data::source::{self, Records};
 use crate::initial;
@@ -79,28 +78,25 @@ pub fn assemble(
 
     let base = Base::open(recipe, places, device)?;
     let vision = recipe.vision.as_ref();
-    let encoder = vision.map(|vision| open_encoder(vision, &places.models, device)).transpose()?;
-    let features = match (vision, &encoder) {
-        (Some(vision), Some(encoder)) => {
-            let list = pictures(train.iter().chain(&held_out));
-            let features = encode(encoder, vision.fit, &list, places, interrupt, &mut say)?;
-            warnings.extend(features.faults().iter().map(|fault| format!("skipped {fault}")));
-            Some(Arc::new(features))
-        }
-        _ => None,
-    };
+    let seen = vision.map(|vision| {
+        let list = pictures(train.iter().chain(&held_out));
+        see(vision, &list, source::max_broken(&recipe.data), places, interrupt, &mut say)
+    });
+    let (encoder, features) = seen.transpose()?.unzip();
+    let faults = features.iter().flat_map(|features| features.faults());
+    warnings.extend(faults.map(|fault| format!("skipped {fault}")));
 
     let positions = features.as_ref().map_or(0, |features| features.positions());
     let renderer = Renderer::new(&base.card, base.tokenizer.clone(), recipe.system.clone(), positions)?;
-    let render = Render { renderer: &renderer, features: features.as_ref(), seed: recipe.seed };
+    let render = Render { renderer: &renderer, features: features.as_ref(), recipe };
     let records = train.len();
-    let train = render.examples(&train, &recipe.batches, &mut warnings)?;
+    let train = render.examples(&train, &mut warnings)?;
     let (batches, padding) = train.plan.first_epoch(&train.collator.examples);
     let (rows, percent) = (train.collator.examples.len(), 100. * padding);
     say(&format!("{rows} rows in {batches} batches an epoch, {percent:.0} % of their positions padding"));
     let held_out = match held_out.is_empty() {
         true => None,
-        false => Some(render.examples(&held_out, &recipe.batches, &mut warnings)?),
+        false => Some(render.examples(&held_out, &mut warnings)?),
     };
     let (projector, projector_variables) = match (vision, &encoder) {
         (Some(vision), Some(encoder)) => {
@@ -119,33 +115,57 @@ pub fn assemble(
     Ok(Assembled { learner, optimizer, train, held_out, records, warnings })
 }
 
-/// The features of all `pictures`, from the cache or computed now.
+/// Fills the cache with the features of all pictures of a recipe.
 ///
 /// # Errors
-/// When too many pictures are broken, or somebody asked for an end meanwhile.
-pub(crate) fn encode(
-    encoder: &VisionEncoder,
-    fit: Fit,
+/// When the recipe has no pictures, something is missing or damaged, or somebody asked for an end meanwhile.
+pub fn fill_features(
+    recipe: &Recipe,
+    places: &Places,
+    interrupt: &Interrupt,
+    mut say: impl FnMut(&str),
+) -> Result<()> {
+    let vision = recipe.vision.as_ref();
+    let vision = vision.ok_or_else(|| Error::setting("vision", "an encoder of pictures", "none"))?;
+    let Records { train, held_out, faults } = source::read(&recipe.data, &places.data)?;
+    let list = pictures(train.iter().chain(&held_out));
+    let (_, features) = see(vision, &list, source::max_broken(&recipe.data), places, interrupt, &mut say)?;
+    faults.iter().chain(features.faults()).for_each(|fault| say(&format!("skipped {fault}")));
+    say(&format!("{} pictures are encoded", list.len() - features.faults().len()));
+    Ok(())
+}
+
+/// The encoder, and its features of all `pictures`, from the cache or computed now.
+///
+/// # Errors
+/// When more than a share of `max_broken` of the pictures is broken, or somebody asked for an end meanwhile.
+pub(crate) fn see(
+    vision: &VisionRecipe,
     pictures: &[PathBuf],
+    max_broken: f64,
     places: &Places,
     interrupt: &Interrupt,
     say: &mut impl FnMut(&str),
-) -> Result<Features> {
+) -> Result<(VisionEncoder, Arc<Features>)> {
+    let encoder = open_encoder(vision, &places.models, &places.device)?;
     let mut progress = |filling: Filling| {
         if filling.encoded > 0 && filling.ready.is_multiple_of(512) {
             say(&format!("pictures encoded: {} of {}", filling.ready, filling.total));
         }
         if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    Features::prepare(&places.features, encoder, fit, pictures, 0.01, &mut progress)
+    let folder = &places.features;
+    let features = Features::prepare(folder, &encoder, vision.fit, pictures, max_broken, &mut progress)?;
+    Ok((encoder, Arc::new(features)))
 }
 
-/// A path of its own, or one below `root`.
+/// A path below `root`, or one of its own where there is nothing.
 pub(crate) fn below(root: &Path, path: &Path) -> PathBuf {
-    if path.exists() { path.to_owned() } else { root.join(path) }
+    let inside = root.join(path);
+    if path.exists() && !inside.exists() { path.to_owned() } else { inside }
 }
 
-pub(crate) fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
+fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result<VisionEncoder> {
     let options = VisionOptions {
         feature_map: vision.feature_map()?,
         device: device.clone(),
@@ -185,22 +205,18 @@ fn open_projector(
 struct Render<'a> {
     renderer: &'a Renderer,
     features: Option<&'a Arc<Features>>,
-    seed: u64,
+    recipe: &'a Recipe,
 }
 
 impl Render<'_> {
-    fn examples(
-        &self,
-        records: &[Record],
-        buckets: &Buckets,
-        warnings: &mut Vec<String>,
-    ) -> Result<Examples> {
+    fn examples(&self, records: &[Record], warnings: &mut Vec<String>) -> Result<Examples> {
+        let Recipe { data, batches: buckets, seed, .. } = self.recipe;
         let number = |path: &Path| self.features.and_then(|features| features.number(path));
-        let made = self.renderer.render_all(records, number, 0.01)?;
+        let made = self.renderer.render_all(records, number, source::max_broken(data))?;
         warnings.extend(made.faults.iter().map(|fault| format!("skipped {fault}")));
         warnings.extend(made.left_out.iter().map(|fault| format!("left out {fault}")));
         let examples = buckets.join(made.list)?;
-        let plan = Arc::new(Plan::new(&examples, buckets, self.seed)?);
+        let plan = Arc::new(Plan::new(&examples, buckets, *seed)?);
         if plan.left_out() > 0 {
             warnings
                 .push(format!("left out {} examples that are longer than the last bucket", plan.left_out()));

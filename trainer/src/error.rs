@@ -91,6 +91,15 @@ pub enum Error {
         differences: String,
     },
 
+    /// A run would go on with other examples than it began with.
+    #[error(
+        "{folder} was begun with other data (records, pictures, tokenizer or template have changed); bring those back, or take another folder for a new run"
+    )]
+    OtherData {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+
     /// The loss or its gradient went wrong; the variables are as they were before the step.
     #[error(
         "step {step} went wrong: loss {loss}, gradient's norm {norm}; its records: {records}; last checkpoint: {checkpoint}. \

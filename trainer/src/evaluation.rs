@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::sight::{Shown, Sight};
 use crate::assemble::{Places, below};
+use crate::changes::read_changed;
 use crate::data::batch::Collator;
 use crate::data::example::Renderer;
 use crate::data::features::Features;
@@ -25,7 +26,7 @@ use crate::eval::generate::{Generator, Question, Said};
 use crate::eval::report::HeldOutLoss;
 use crate::eval::{AnswerScores, Answered, CaptionScores, Captioned, Compared, Report};
 use crate::learner::Learner;
-use crate::recipe::{DecoderRecipe, VisionRecipe, read_changed};
+use crate::recipe::{DecoderRecipe, VisionRecipe};
 use crate::session::{Examples, measure};
 use crate::train::interrupt::Interrupt;
 use crate::{Error, Result};
@@ -75,6 +76,9 @@ pub struct Evaluation {
     /// Which of its pictures. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<Part>,
+    /// System message; absent for the template's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// What is asked for a caption.
     #[serde(default = "question")]
     pub question: String,
@@ -133,7 +137,7 @@ impl Evaluation {
     /// # Errors
     /// When the file cannot be read, a key is unknown or a value is impossible.
     pub fn read(path: &Path, changes: &[String]) -> Result<Self> {
-        read_changed(path, changes)
+        Ok(read_changed(path, changes)?.0)
     }
 
     /// Evaluates. `progress` is told how many answers of how many there are.
@@ -147,10 +151,16 @@ impl Evaluation {
         mut say: impl FnMut(&str),
         mut progress: impl FnMut(usize, usize),
     ) -> Result<(Report, Vec<Transcript>)> {
-        let records = self.records(&places.data, &mut say)?;
-        let sight =
-            self.vision.as_ref().map(|vision| Sight::open(vision, &records, places, interrupt, &mut say));
-        let sight = sight.transpose()?;
+        let mut records = self.records(&places.data, &mut say)?;
+        let max_broken = source::max_broken(&self.data);
+        let mut open = |vision| Sight::open(vision, &records, max_broken, places, interrupt, &mut say);
+        let sight = self.vision.as_ref().map(&mut open).transpose()?;
+        if let Some(sight) = &sight {
+            records.retain(|record| sight.shows(record));
+        }
+        if records.is_empty() {
+            return Err(Error::setting("data", "at least one record", "none"));
+        }
         let mut report = Report {
             model: self.model(),
             data: self.name.clone(),
@@ -163,7 +173,7 @@ impl Evaluation {
             let asked = match what {
                 Measure::Loss => {
                     say("measuring the loss");
-                    report.loss = Some(self.loss(&records, sight.as_ref(), places)?);
+                    report.loss = Some(self.loss(&records, sight.as_ref(), places, &mut say)?);
                     continue;
                 }
                 Measure::Captions => captions(&records, &self.question),
@@ -206,9 +216,6 @@ impl Evaluation {
             let chosen: HashSet<PathBuf> = pictures(&records).into_iter().skip(skip).take(take).collect();
             records.retain(|record| record.images().iter().all(|image| chosen.contains(*image)));
         }
-        if records.is_empty() {
-            return Err(Error::setting("data", "at least one record", "none"));
-        }
         Ok(records)
     }
 
@@ -240,7 +247,7 @@ impl Evaluation {
         let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
         let features = sight.map(|sight| Arc::clone(&sight.features));
         let positions = features.as_ref().map_or(0, |features| features.positions());
-        let renderer = Renderer::new(&card, tokenizer.clone(), None, positions)?;
+        let renderer = Renderer::new(&card, tokenizer.clone(), self.system.clone(), positions)?;
         let projector = sight.map(|sight| sight.projector.clone());
         let learner = Learner { decoder, projector, adapter: None };
         Ok(Reader { learner, renderer, features, tokenizer })
@@ -251,12 +258,18 @@ impl Evaluation {
         records: &[Record],
         sight: Option<&Sight>,
         places: &Places,
+        say: &mut impl FnMut(&str),
     ) -> Result<Compared<HeldOutLoss>> {
         let Reader { learner, renderer, features, .. } = self.reader(sight, places)?;
         let buckets = Buckets::plain(8);
         let measured = |shuffled: bool| -> Result<HeldOutLoss> {
             let number = |path: &Path| sight.and_then(|sight| sight.number(path, shuffled));
-            let examples = renderer.render_all(records, number, 0.01)?.list;
+            let rendered = renderer.render_all(records, number, source::max_broken(&self.data))?;
+            let examples = rendered.list;
+            if !shuffled {
+                rendered.faults.iter().for_each(|fault| say(&format!("skipped {fault}")));
+                rendered.left_out.iter().for_each(|fault| say(&format!("left out {fault}")));
+            }
             let plan = Arc::new(Plan::new(&examples, &buckets, 0)?);
             let tokens = examples.iter().map(|example| example.targets.len()).sum();
             let collator = Collator {
@@ -281,7 +294,7 @@ impl Evaluation {
     ) -> Result<Compared<Vec<String>>> {
         let (Loaded { decoder, tokenizer, .. }, card) = self.load(places, Mode::Inference)?;
         let tokenizer = tokenizer.ok_or_else(|| Error::setting("decoder", "a tokenizer", "none"))?;
-        let generator = Generator::start(decoder, tokenizer, card, self.max_tokens);
+        let generator = Generator::start(decoder, tokenizer, card, self.system.clone(), self.max_tokens);
         let total = asked.len() * (1 + usize::from(sight.is_some()));
         let mut done = 0;
         let round = |shuffled: bool| -> Result<Vec<String>> {

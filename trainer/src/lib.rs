@@ -8,6 +8,8 @@
 //! - [`cli`] and [`commands`] are the program `jnana-trainer`.
 
 pub mod assemble;
+mod card;
+mod changes;
 pub mod cli;
 pub mod commands;
 pub mod data;

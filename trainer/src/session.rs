@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::data::batch::{Batch, Collator};
 use crate::data::loader::Loader;
 use crate::data::plan::{Cursor, Plan, Planned};
@@ -29,6 +31,22 @@ pub struct Examples {
     pub collator: Collator,
     /// Deals them into batches.
     pub plan: Arc<Plan>,
+}
+
+impl Examples {
+    /// Tells other examples apart: sha256 of their records, weights, tokens and targets, hexadecimal.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        for example in self.collator.examples.iter() {
+            hash.update(example.record.as_bytes());
+            hash.update(example.weight.to_le_bytes());
+            hash.update([example.ids.len(), example.targets.len()].map(usize::to_le_bytes).concat());
+            example.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+            example.targets.iter().for_each(|target| hash.update(target.token.to_le_bytes()));
+        }
+        hex::encode(hash.finalize())
+    }
 }
 
 /// A run in progress.
@@ -101,7 +119,8 @@ impl<'a> Session<'a> {
     /// Trains until the end; `held_out` is what the loss is measured on.
     ///
     /// # Errors
-    /// When a batch cannot be made, the loss explodes, or the run's folder cannot be written. The last checkpoint stays.
+    /// When the run was begun with other examples, a batch cannot be made, the loss explodes, or the run's folder cannot be
+    /// written. The last checkpoint stays.
     pub fn train(
         &mut self,
         train: &Examples,
@@ -109,6 +128,7 @@ impl<'a> Session<'a> {
         watch: &mut Watch,
         interrupt: &Interrupt,
     ) -> Result<EndReason> {
+        self.keep_to(train)?;
         let collator = train.collator.clone();
         let make = move |planned: Planned| Ok((collator.collate(&planned.examples)?, planned.next));
         let mut batches = Loader::start(train.plan.from(self.state.cursor), make, 1, AHEAD)
@@ -132,6 +152,20 @@ impl<'a> Session<'a> {
             self.keep(held_out, watch)?;
         }
         Ok(if self.state.step < self.recipe.steps { EndReason::Early } else { EndReason::Finished })
+    }
+
+    /// Refuses other examples than the run was begun with: its place among them would mean nothing.
+    fn keep_to(&mut self, train: &Examples) -> Result<()> {
+        let fingerprint = train.fingerprint();
+        match &self.state.examples {
+            Some(begun) if *begun != fingerprint => {
+                Err(Error::OtherData { folder: self.run.folder().to_owned() })
+            }
+            _ => {
+                self.state.examples = Some(fingerprint);
+                Ok(())
+            }
+        }
     }
 
     /// Gathers the micro-batches' gradients, clips them and changes the variables. Each batch comes with the cursor behind

@@ -86,7 +86,6 @@ fn line(event: &Event) -> Option<String> {
             Some(format!("step {step}: checkpoint in {}{best}", folder.display()))
         }
         Event::Warning { message } => Some(format!("warning: {message}")),
-        Event::Sample { question, answer, .. } => Some(format!("{question} → {answer}")),
         _ => None,
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(answer: &Answer) -> Result<()> {
     let loaded = load_decoder(&answer.model, &LoadOptions::new(parse_device(&answer.device)?))?;
     let tokenizer = loaded.tokenizer.context("the model has no tokenizer")?;
     let card = ModelCard::load(&answer.model, &loaded.info.name, loaded.decoder.shape(), &tokenizer)?;
-    let generator = Generator::start(loaded.decoder, tokenizer, card, answer.max_tokens);
+    let generator = Generator::start(loaded.decoder, tokenizer, card, None, answer.max_tokens);
 
     let file = File::create(&answer.out).with_context(|| answer.out.display().to_string())?;
     let mut out = BufWriter::new(file);

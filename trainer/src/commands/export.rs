@@ -11,8 +11,8 @@ use jnana_models::export_gguf::{GgufFormat, export_gguf, tokenizer_metadata};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{Checkpoint, open_checkpoint, parse_dtype};
 
+use crate::card::write_card;
 use crate::cli::{Export, Output};
-use crate::products::write_card;
 
 pub(super) fn run(export: &Export) -> Result<()> {
     if let Some(adapter) = CardFile::parts(&export.model)?.adapter {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::assemble::{Assembled, Places, assemble};
+use crate::assemble::{Assembled, Places, assemble, fill_features};
 use crate::cli::Train;
 use crate::products;
 use crate::recipe::{Recipe, Stage};
@@ -72,13 +72,12 @@ fn train_in(places: &Places, recipe: &Recipe, train: &Train) -> Result<()> {
 /// Fills the cache of features, and nothing more.
 pub(super) fn features(train: &Train) -> Result<()> {
     let recipe = Recipe::read(&train.recipe, &train.inputs.set)?;
-    if recipe.vision.is_none() {
-        bail!("{} has no pictures", train.recipe.display());
-    }
     let interrupt = Interrupt::install().context("listening for Ctrl-C")?;
     let places = places(train)?;
-    places.device.with_context(|| assemble(&recipe, &places, &interrupt, |line| eprintln!("{line}")))?;
-    Ok(())
+    let filled = places
+        .device
+        .with_context(|| fill_features(&recipe, &places, &interrupt, |line| eprintln!("{line}")));
+    Ok(filled?)
 }
 
 fn places(train: &Train) -> Result<Places> {

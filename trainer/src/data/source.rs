@@ -40,7 +40,7 @@ pub struct Source {
     /// Most held-out records, spread over the file. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_limit: Option<usize>,
-    /// Share of records that may be broken. Default: 0.01.
+    /// Share of records, and of their pictures, that may be broken. Default: 0.01.
     #[serde(default = "hundredth")]
     pub max_broken: f64,
 }
@@ -157,6 +157,12 @@ pub struct Records {
     pub held_out: Vec<Record>,
     /// What was skipped.
     pub faults: Vec<Fault>,
+}
+
+/// Share of all records and pictures together that may be broken: the largest that one of `sources` allows.
+#[must_use]
+pub fn max_broken(sources: &[Source]) -> f64 {
+    sources.iter().map(|source| source.max_broken).fold(0., f64::max)
 }
 
 /// Reads `sources`, whose folders are below `root`, one after the other.

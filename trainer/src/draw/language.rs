@@ -88,7 +88,7 @@ impl fmt::Display for Description {
 
 /// The English word of a count.
 pub(super) fn number(count: usize) -> &'static str {
-    ["zero", "one", "two", "three", "four"].get(count).copied().unwrap_or("many")
+    ["zero", "one", "two"].get(count).copied().unwrap_or("many")
 }
 
 /// `in the middle`, `on the left`, `at the top right`.

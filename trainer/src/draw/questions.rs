@@ -19,7 +19,7 @@ pub enum QuestionKind {
     Shape,
     /// Whether there is such a thing: `yes` or `no`.
     Exists,
-    /// How many such things there are, `zero` to `four`.
+    /// How many such things there are, `zero` to `two`.
     Count,
     /// Where the only such thing is: the name of a [`Cell`](super::scene::Cell).
     Place,

@@ -53,16 +53,19 @@ pub struct Generator {
     engine: Engine,
     tokenizer: Tokenizer,
     card: ModelCard,
+    system: Option<String>,
     max_tokens: usize,
 }
 
 impl Generator {
-    /// Starts an engine for a decoder that was loaded for inference. Answers have at most `max_tokens`.
+    /// Starts an engine for a decoder that was loaded for inference. `system` replaces the template's own system message;
+    /// answers have at most `max_tokens`.
     #[must_use]
     pub fn start(
         decoder: Box<dyn Decoder>,
         tokenizer: Tokenizer,
         card: ModelCard,
+        system: Option<String>,
         max_tokens: usize,
     ) -> Self {
         let config = EngineConfig {
@@ -72,7 +75,7 @@ impl Generator {
             ..EngineConfig::default()
         };
         let engine = Engine::start(decoder, tokenizer.clone(), config);
-        Self { engine, tokenizer, card, max_tokens }
+        Self { engine, tokenizer, card, system, max_tokens }
     }
 
     /// Answers all `questions` in their order; `heard` is told each answer and can end the work by an error.
@@ -100,7 +103,9 @@ impl Generator {
         let embeddings = question.picture.into_iter().map(|picture| (IMAGE.to_owned(), picture)).collect();
         let turn = Turn { embeddings, ..Turn::user(question.words) };
         let ModelCard { template, context, .. } = &self.card;
-        let prompt = build(template, &self.tokenizer, None, &[turn], *context, self.max_tokens)?.parts;
+        let prompt =
+            build(template, &self.tokenizer, self.system.as_deref(), &[turn], *context, self.max_tokens)?
+                .parts;
         let stop = self.card.stop(self.max_tokens);
         Ok(self.engine.submit(Request { prompt, sampling: Sampling::default(), stop })?)
     }

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use jnana_core::request::Embeddings;
 use jnana_models::projector::Projector;
 
-use crate::assemble::{Places, below, encode, open_encoder};
+use crate::assemble::{Places, below, see};
 use crate::data::features::Features;
 use crate::data::record::{Record, pictures};
 use crate::recipe::VisionRecipe;
@@ -28,13 +28,15 @@ impl Sight {
     pub(super) fn open(
         vision: &VisionRecipe,
         records: &[Record],
+        max_broken: f64,
         places: &Places,
         interrupt: &Interrupt,
         say: &mut impl FnMut(&str),
     ) -> Result<Self> {
-        let encoder = open_encoder(vision, &places.models, &places.device)?;
-        let list = pictures(records);
-        let features = Arc::new(encode(&encoder, vision.fit, &list, places, interrupt, say)?);
+        let mut list = pictures(records);
+        let (encoder, features) = see(vision, &list, max_broken, places, interrupt, say)?;
+        features.faults().iter().for_each(|fault| say(&format!("skipped {fault}")));
+        list.retain(|picture| features.number(picture).is_some());
         let path =
             vision.projector.as_ref().ok_or_else(|| Error::setting("vision.projector", "a file", "none"))?;
         let path = below(&places.runs, path);
@@ -48,6 +50,11 @@ impl Sight {
         let half = list.iter().cycle().skip(list.len() / 2);
         let others = list.iter().cloned().zip(half.cloned()).collect();
         Ok(Self { features, projector, device: places.device.clone(), others })
+    }
+
+    /// True when all pictures of a record can be shown.
+    pub(super) fn shows(&self, record: &Record) -> bool {
+        record.images().into_iter().all(|picture| self.features.number(picture).is_some())
     }
 
     pub(super) fn number(&self, picture: &Path, shuffled: bool) -> Option<u32> {

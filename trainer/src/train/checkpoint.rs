@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use jnana_models::weights::SafetensorsWriter;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use jnana_models::write_whole;
 use serde::{Deserialize, Serialize};
 
-use super::run::{Run, sync, write_whole};
+use super::run::{Run, sync};
 use crate::data::plan::Cursor;
 use crate::{Error, Result};
 
@@ -51,35 +50,6 @@ impl Which {
     }
 }
 
-/// A source of random numbers at the place where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RandomState {
-    /// Hexadecimal.
-    seed: String,
-    stream: u64,
-    /// Decimal: JSON's numbers do not hold 128 bits.
-    position: String,
-}
-
-impl RandomState {
-    /// Where `random` is.
-    #[must_use]
-    pub fn of(random: &ChaCha8Rng) -> Self {
-        let position = random.get_word_pos().to_string();
-        Self { seed: hex::encode(random.get_seed()), stream: random.get_stream(), position }
-    }
-
-    /// The source at that place; `None` when the text is none of [`of`](Self::of)'s.
-    #[must_use]
-    pub fn restore(&self) -> Option<ChaCha8Rng> {
-        let seed: [u8; 32] = hex::decode(&self.seed).ok()?.try_into().ok()?;
-        let mut random = ChaCha8Rng::from_seed(seed);
-        random.set_stream(self.stream);
-        random.set_word_pos(self.position.parse().ok()?);
-        Some(random)
-    }
-}
-
 /// Where a run is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -87,12 +57,13 @@ pub struct State {
     pub step: u64,
     /// Batches done.
     pub cursor: Cursor,
+    /// [`Examples::fingerprint`](crate::session::Examples::fingerprint) of what is learned from.
+    #[serde(default)]
+    pub examples: Option<String>,
     /// Positions that the network was shown, padding not counted.
     pub positions: u64,
     /// Steps that the optimiser counts.
     pub optimizer_steps: u64,
-    /// Sources of random numbers by name.
-    pub random: BTreeMap<String, RandomState>,
     /// What the next masks of the adapter's dropout follow from.
     #[serde(default)]
     pub dropout: Option<u64>,

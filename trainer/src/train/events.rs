@@ -39,7 +39,7 @@ pub enum Event {
     Start {
         /// Name of the recipe.
         recipe: String,
-        /// sha256 of the recipe's text.
+        /// sha256 of the recipe's text without `[keep]`.
         recipe_hash: String,
         /// Steps done before.
         step: u64,
@@ -67,19 +67,6 @@ pub enum Event {
         folder: PathBuf,
         /// True when no earlier one measured better.
         best: bool,
-    },
-    /// The network was asked something.
-    Sample {
-        /// Steps done.
-        step: u64,
-        /// The record.
-        record: String,
-        /// The question.
-        question: String,
-        /// What it said.
-        answer: String,
-        /// What the record says.
-        expected: Vec<String>,
     },
     /// Something is wrong, but not so that the run would end.
     Warning {

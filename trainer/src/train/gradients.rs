@@ -80,12 +80,6 @@ impl Gradients {
     pub fn get(&self, variable: &Var) -> Option<(&Tensor, f64)> {
         Some((self.sums.get(&variable.id())?, self.factor))
     }
-
-    /// Forgets everything, for the next step.
-    pub fn clear(&mut self) {
-        self.sums.clear();
-        self.factor = 1.0;
-    }
 }
 
 /// Sum of squares in f64; the same for any number of threads.
@@ -130,8 +124,6 @@ mod tests {
         let (gradient, factor) = sum.get(&a).unwrap();
         assert_eq!((gradient.to_vec1::<f32>().unwrap(), factor), (vec![3.0, 4.0], 0.5));
         assert!(sum.get(&b).is_none(), "nothing reached it");
-        sum.clear();
-        assert_eq!(sum.norm().unwrap(), 0.0);
     }
 
     #[test]

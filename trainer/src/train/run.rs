@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock           held by the process that trains; says which it is
-//! recipe.toml    the recipe with every default filled in
+//! recipe.toml    the recipe with every default filled in; all but `[keep]` is for good
 //! events.jsonl   what happened
 //! last/, best/   checkpoints
 //! ```
@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use jnana_models::write_whole;
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
@@ -30,14 +31,14 @@ pub struct Run {
 
 impl Run {
     /// Takes a folder for a run of `recipe`, which has every default filled in. A new folder is made; in an old one the
-    /// recipe has to be the one that it was started with.
+    /// recipe has to be the one that it was started with, but for `[keep]`: when to measure and to keep may change.
     ///
     /// # Errors
     /// When another process has the folder, its recipe is another one, or it cannot be written.
     pub fn open(folder: &Path, recipe: &Table) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = lock(folder)?;
-        let text = recipe.to_string();
+        let learned = without_keep(recipe);
         let path = folder.join("recipe.toml");
         if path.exists() {
             let kept = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
@@ -46,14 +47,13 @@ impl Run {
                 expected: "the run's recipe".to_owned(),
                 got: error.to_string(),
             })?;
-            let differences = differences(&kept, recipe);
+            let differences = differences(&without_keep(&kept), &learned);
             if !differences.is_empty() {
                 return Err(Error::OtherRecipe { folder: folder.to_owned(), differences });
             }
-        } else {
-            write_whole(&path, text.as_bytes())?;
         }
-        let recipe_hash = hex::encode(Sha256::digest(text));
+        write_whole(&path, recipe.to_string().as_bytes())?;
+        let recipe_hash = hex::encode(Sha256::digest(learned.to_string()));
         Ok(Self { folder: folder.to_owned(), recipe_hash, _lock: lock })
     }
 
@@ -63,11 +63,18 @@ impl Run {
         &self.folder
     }
 
-    /// sha256 of the recipe's text.
+    /// sha256 of the recipe's text without `[keep]`.
     #[must_use]
     pub fn recipe_hash(&self) -> &str {
         &self.recipe_hash
     }
+}
+
+/// What of a recipe decides what is learned.
+fn without_keep(recipe: &Table) -> Table {
+    let mut recipe = recipe.clone();
+    recipe.remove("keep");
+    recipe
 }
 
 /// The lock ends with the process, however it ends; the text in it is for people.
@@ -96,16 +103,6 @@ fn lock(folder: &Path) -> Result<File> {
         .and_then(|()| writeln!(file, "process {} since {now}", std::process::id()))
         .map_err(Error::io("write", &path))?;
     Ok(file)
-}
-
-/// Writes a file that is either whole or not there.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    fs::write(&partial, bytes).map_err(Error::io("write", &partial))?;
-    sync(&partial)?;
-    fs::rename(&partial, path).map_err(Error::io("rename", &partial))
 }
 
 /// Waits until a file, or a folder's list of files, is on the disk.
@@ -171,6 +168,9 @@ mod tests {
         let kept = recipe("seed = 1\n[schedule]\nrate = 0.001\n[[sources]]\nname = \"a\"");
         let hash = Run::open(folder.path(), &kept).unwrap().recipe_hash().to_owned();
         assert_eq!(Run::open(folder.path(), &kept).unwrap().recipe_hash(), hash);
+        let kept_otherwise = recipe(&format!("{kept}\n[keep]\npatience = 3"));
+        assert_eq!(Run::open(folder.path(), &kept_otherwise).unwrap().recipe_hash(), hash);
+        assert!(fs::read_to_string(folder.path().join("recipe.toml")).unwrap().contains("patience"));
         let other = recipe("seed = 1\nsteps = 9\n[schedule]\nrate = 0.002\n[[sources]]\nname = \"b\"");
         let words = Run::open(folder.path(), &other).unwrap_err().to_string();
         for part in [

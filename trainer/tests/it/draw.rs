@@ -10,7 +10,7 @@ use jnana_trainer::draw::{Question, QuestionKind, Sample, passage, render, sampl
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-const NUMBERS: [&str; 5] = ["zero", "one", "two", "three", "four"];
+const NUMBERS: [&str; 3] = ["zero", "one", "two"];
 
 /// Lower-case words without punctuation.
 fn words(text: &str) -> Vec<String> {
@@ -213,7 +213,7 @@ fn every_machine_draws_the_same() {
         sum.update(passage(9, index));
     }
     let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(sum, "d22dc37c20661f7b70957497d494490cf08732bced4a79298afb2fdf84a0b2e7");
+    assert_eq!(sum, "df0b23fe2e63063d5d69c45dcc89436db349d20c5882eee1e8a15be3cafe3cf7");
 }
 
 /// Paths below the folder and what they hold, in order.

@@ -1,5 +1,9 @@
 //! Evaluations of the program on a small random Phi that a run has tuned.
 
+use std::process::Output;
+
+use candle_core::Device;
+use jnana_models::projector::{Projector, ProjectorInfo};
 use serde_json::Value;
 
 use crate::runs::Rig;
@@ -88,13 +92,43 @@ fn reading_along_begins_each_answer_as_writing_does() {
 }
 
 #[test]
+fn a_broken_picture_is_named_and_left_out() {
+    let rig = tuned();
+    let evaluate = |share: &str| {
+        let changes = ["pictures.skip=0", "pictures.take=12", share, "data.1.max_broken=0.0"];
+        let mut arguments = vec!["eval", "evaluation.toml"];
+        arguments.extend(changes.iter().flat_map(|change| ["--set", change]));
+        let Output { status, stdout, stderr } = rig.command(&arguments).output().unwrap();
+        let [said, errors] = [stdout, stderr].map(|text| String::from_utf8(text).unwrap());
+        (status.success(), said, errors)
+    };
+    let (_, whole, _) = evaluate("data.0.max_broken=0.1");
+    std::fs::write(rig.path("data/drawn/images/000004.png"), b"no picture").unwrap();
+    let (done, without, errors) = evaluate("data.0.max_broken=0.1");
+    assert!(done && errors.contains("skipped") && errors.contains("000004.png"), "{errors}");
+    assert_ne!(whole, without);
+    let (done, _, errors) = evaluate("data.0.max_broken=0.0");
+    assert!(!done && errors.contains("1 of 12 pictures"), "{errors}");
+}
+
+#[test]
 fn what_an_evaluation_lacks_is_named() {
     let rig = tuned();
+    let info = ProjectorInfo {
+        space: "small".into(),
+        encoder: "another".into(),
+        d_in: 32,
+        width: 32,
+        trained: true,
+    };
+    let other = Projector::random(info, None, 0, &Device::Cpu).unwrap();
+    other.save(&rig.path("other.safetensors")).unwrap();
     for (change, word) in [
         ("vision.projector=nothing.safetensors", "nothing.safetensors"),
         ("measure=[\"beauty\"]", "beauty"),
         ("pictures.skip=99", "data"),
         ("decoder.model=gone", "gone"),
+        ("vision.projector=other.safetensors", "a projector for"),
     ] {
         let said = rig.fails(&["eval", "evaluation.toml", "--set", change]);
         assert!(said.contains(word), "{change}: {said}");

@@ -157,7 +157,8 @@ pub(crate) fn numbers(path: &Path) -> BTreeMap<String, Vec<f32>> {
 #[test]
 fn a_run_that_was_ended_and_taken_up_again_is_the_same_run() {
     let rig = Rig::new();
-    for stage in ["align", "tune"] {
+    // A kill loses the steps since the last checkpoint, and nothing else.
+    for (stage, signal) in [("pretrain", "-TERM"), ("align", "-KILL"), ("tune", "-TERM")] {
         let whole = rig.run(stage, &format!("runs/{stage}"));
         assert_eq!(whole.len() as u64, STEPS);
         let recipe = rig.recipe(stage);
@@ -168,23 +169,29 @@ fn a_run_that_was_ended_and_taken_up_again_is_the_same_run() {
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             first.push(line.unwrap());
             // Once: a second signal ends the process at once.
-            if !asked && losses(first.iter()).len() >= 7 {
+            if !asked && losses(first.iter()).len() >= 13 {
                 asked = true;
                 let id = child.id().to_string();
-                assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+                assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
             }
         }
-        assert!(child.wait().unwrap().success());
-        let mut parts = losses(first.iter());
-        assert!((7..STEPS).contains(&(parts.len() as u64)), "the signal came too late: {}", parts.len());
+        assert_eq!(child.wait().unwrap().success(), signal == "-TERM");
+        let done = losses(first.iter());
+        assert!((13..STEPS).contains(&(done.len() as u64)), "the signal came too late: {}", done.len());
         let rest = losses(rig.succeeds(&arguments).lines());
-        assert_eq!(*rest.keys().next().unwrap(), parts.len() as u64 + 1);
-        parts.extend(rest);
-        assert_eq!(parts, whole, "{stage}");
-        for product in ["projector.safetensors", "adapter/adapter_model.safetensors"] {
-            let numbers = |run: &str| numbers(&rig.path(run).join(product));
-            assert!(numbers(&run) == numbers(&format!("runs/{stage}")), "{product}");
+        let begun = *rest.keys().next().unwrap();
+        match signal {
+            "-TERM" => assert_eq!(begun, done.len() as u64 + 1),
+            _ => assert!(begun > 10 && begun % 10 == 1, "{begun} does not follow a checkpoint"),
         }
+        let same = |parts: &BTreeMap<u64, f64>| parts.iter().all(|(step, loss)| whole[step] == *loss);
+        assert!(same(&done) && same(&rest), "{stage}: {whole:?}, but {done:?} and {rest:?}");
+        assert_eq!(*rest.keys().last().unwrap(), STEPS);
+        let products =
+            ["projector.safetensors", "adapter/adapter_model.safetensors", "model/model.safetensors"];
+        let left = |run: &str| products.map(|product| numbers(&rig.path(run).join(product)));
+        assert!(left(&run) == left(&format!("runs/{stage}")), "{stage}");
+        assert!(left(&run).iter().any(|numbers| !numbers.is_empty()), "{stage} left nothing");
     }
 }
 
@@ -203,6 +210,21 @@ fn a_run_learns_and_says_so() {
     let said =
         rig.fails(&["align", recipe.to_str().unwrap(), "--run", "runs/align", "--set", "rate.rate=1.0"]);
     assert!(said.contains("recipe"), "{said}");
+    rig.succeeds(&["align", recipe.to_str().unwrap(), "--run", "runs/align", "--set", "keep.patience=9"]);
+    let drawn = rig.path("data/drawn");
+    rig.succeeds(&[
+        "draw",
+        "--out",
+        drawn.to_str().unwrap(),
+        "--pictures",
+        "12",
+        "--side",
+        "32",
+        "--seed",
+        "5",
+    ]);
+    let said = rig.fails(&["align", recipe.to_str().unwrap(), "--run", "runs/align"]);
+    assert!(said.contains("other data"), "{said}");
     let said = rig.fails(&["tune", recipe.to_str().unwrap(), "--run", "runs/other"]);
     assert!(said.contains("align"), "{said}");
 }
