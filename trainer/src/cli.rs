@@ -126,6 +126,9 @@ pub struct Output {
     /// Id of the embedding space in its jnana.json: the one that the model was tuned into [default: as it is]
     #[arg(long, value_name = "ID")]
     pub space: Option<String>,
+    /// A projector to lay beside the model, with the id of the plugin that it is for, such as vision=RUN/projector.safetensors; may be given more than once
+    #[arg(long, value_name = "PLUGIN=FILE", value_parser = projector)]
+    pub projector: Vec<(String, PathBuf)>,
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -228,4 +231,14 @@ pub struct Draw {
     /// Another seed draws other pictures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+fn projector(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let plain = |plugin: &str| {
+        !plugin.is_empty() && plugin.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    match text.split_once('=') {
+        Some((plugin, file)) if plain(plugin) && !file.is_empty() => Ok((plugin.to_owned(), file.into())),
+        _ => Err("expected PLUGIN=FILE, such as vision=runs/tune/projector.safetensors"),
+    }
 }

@@ -7,7 +7,7 @@ use jnana_models::export::{copy_tokenizer, with_dtype, write_config};
 use jnana_models::projector::{Projector, ProjectorInfo};
 
 use crate::assemble::below;
-use crate::card::write_card;
+use crate::card::{Changes, write_card};
 use crate::learner::Learner;
 use crate::recipe::{Recipe, Stage};
 use crate::train::run::Run;
@@ -73,5 +73,5 @@ pub fn complete(recipe: &Recipe, models: &Path, run: &Path) -> Result<()> {
     let config = serde_json::from_str(&text).map_err(Error::json(&path))?;
     write_config(&to, &with_dtype(config, DType::F32))?;
     copy_tokenizer(&from, &to)?;
-    write_card(&from, &to, None, recipe.space.as_deref())
+    write_card(&from, &to, Changes { space: recipe.space.as_deref(), ..Changes::default() })
 }

@@ -26,10 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "jnana-server",
         &["jnana-api", "jnana-core", "jnana-kernels", "jnana-models", "jnana-media", "jnana-plugin-host"],
     ),
-    (
-        "jnana-trainer",
-        &["jnana-api", "jnana-core", "jnana-kernels", "jnana-models", "jnana-media", "jnana-plugin-host"],
-    ),
+    ("jnana-trainer", &["jnana-core", "jnana-kernels", "jnana-models", "jnana-media"]),
     ("jnana-app", &["jnana-api"]),
     ("xtask", &[]),
 ];

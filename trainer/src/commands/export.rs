@@ -11,7 +11,7 @@ use jnana_models::export_gguf::{GgufFormat, export_gguf, tokenizer_metadata};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{Checkpoint, open_checkpoint, parse_dtype};
 
-use crate::card::write_card;
+use crate::card::{Changes, write_card};
 use crate::cli::{Export, Output};
 
 pub(super) fn run(export: &Export) -> Result<()> {
@@ -39,7 +39,8 @@ pub(super) fn write(checkpoint: &Checkpoint, from: &Path, format: &str, output: 
         None => write_folder(checkpoint, from, format.parse()?, output)?,
         Some(format) => write_gguf(checkpoint, from, format.parse().map_err(anyhow::Error::msg)?, output)?,
     };
-    write_card(from, &written, output.name.as_deref(), output.space.as_deref())?;
+    let (name, space) = (output.name.as_deref(), output.space.as_deref());
+    write_card(from, &written, Changes { name, space, projectors: &output.projector })?;
     Ok(written)
 }
 

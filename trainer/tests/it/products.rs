@@ -383,7 +383,16 @@ fn a_projector_says_the_space_that_its_run_makes() {
         let path = rig.path(run).join("projector.safetensors");
         let info = Projector::load(&path, DType::F32, &Device::Cpu).unwrap().info().clone();
         assert_eq!((info.space.as_str(), info.trained), (space, true));
+        let beside = format!("vision={run}/projector.safetensors");
+        rig.merge(&format!("{run}/merged"), &["--space", space, "--projector", &beside]);
+        let (card, at) = CardFile::read(&rig.path(run).join("merged")).unwrap().unwrap();
+        assert_eq!(fs::read(at.with_file_name(&card.projectors["vision"])).unwrap(), fs::read(path).unwrap());
     }
+    let foreign = ["--projector", "vision=named/projector.safetensors"];
+    let said = rig.fails(&[&["export", "models/phi", "--out", "exported"], foreign.as_slice()].concat());
+    assert!(said.contains("one into other-1"), "{said}");
+    let said = rig.fails(&["export", "models/phi", "--out", "exported", "--projector", "named"]);
+    assert!(said.contains("PLUGIN=FILE"), "{said}");
 }
 
 #[test]
