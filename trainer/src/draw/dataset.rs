@@ -8,12 +8,9 @@ use image::ImageFormat;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
+use super::language::PROMPTS;
 use super::questions::QuestionKind;
 use super::{Sample, passage, render, sample};
-
-/// What people ask for when they want a caption.
-const PROMPTS: [&str; 4] =
-    ["Describe the picture.", "What is in the picture?", "What do you see?", "What does the picture show?"];
 
 /// What to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,19 +86,18 @@ impl fmt::Display for Description {
     }
 }
 
+/// What people ask for when they want a caption.
+pub(super) const PROMPTS: [&str; 4] =
+    ["Describe the picture.", "What is in the picture?", "What do you see?", "What does the picture show?"];
+
 /// The English word of a count.
 pub(super) fn number(count: usize) -> &'static str {
     ["zero", "one", "two"].get(count).copied().unwrap_or("many")
 }
 
-/// `in the middle`, `on the left`, `at the top right`.
+/// `at the top right`.
 pub(super) fn place(cell: Cell) -> String {
-    let preposition = match (cell.row, cell.column) {
-        (1, 1) => "in",
-        (1, _) => "on",
-        _ => "at",
-    };
-    format!("{preposition} the {}", cell.name())
+    format!("at the {}", cell.name())
 }
 
 /// [`CAPTIONS`] captions of the scene, each in another wording.
@@ -155,7 +154,7 @@ fn existing(groups: &[(Description, usize)]) -> String {
     format!("there {} {}", if one { "is" } else { "are" }, list(groups))
 }
 
-/// `a red circle at the top left and a blue square in the middle`.
+/// `a red circle at the top left and a blue square at the bottom left`.
 pub(super) fn placed(things: &[Thing], naming: Naming) -> String {
     let phrase =
         |thing: &Thing| format!("{} {}", Description::of(thing, naming).with_article(), place(thing.cell));

@@ -45,7 +45,7 @@ pub fn sample(seed: u64, index: u64) -> Sample {
     Sample { scene, captions, questions }
 }
 
-/// The passage `index` of a seed: one line of plain text about a scene that is never drawn.
+/// The passage `index` of a seed: one line of text about a scene that is never drawn.
 #[must_use]
 pub fn passage(seed: u64, index: u64) -> String {
     passages::passage(&mut stream(seed, PASSAGES + index))

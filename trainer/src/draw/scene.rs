@@ -1,4 +1,4 @@
-//! What is in a picture: one or two coloured shapes, each in a cell of a 3×3 grid, on a quiet background.
+//! What is in a picture: one or two coloured shapes, each in a cell of a 2×2 grid, on a quiet background.
 //!
 //! A scene holds everything that a picture of it depends on. Lengths are in units of the picture's side, `x` to the right
 //! and `y` down.
@@ -137,25 +137,25 @@ impl Size {
     /// Radius of the circle that the shape fits into. A large thing fills its cell and still leaves a gap to the next one.
     fn radius(self, rng: &mut impl Rng) -> f32 {
         match self {
-            Self::Small => rng.random_range(0.075..0.09),
-            Self::Large => rng.random_range(0.12..0.138),
+            Self::Small => rng.random_range(0.10..0.12),
+            Self::Large => rng.random_range(0.19..0.21),
         }
     }
 }
 
-/// A cell of the 3×3 grid.
+/// A cell of the 2×2 grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// 0 left, 1 middle, 2 right.
+    /// 0 left, 1 right.
     pub column: u8,
-    /// 0 top, 1 middle, 2 bottom.
+    /// 0 top, 1 bottom.
     pub row: u8,
 }
 
 impl Cell {
     /// All cells, row by row.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..3).flat_map(|row| (0..3).map(move |column| Self { column, row }))
+        (0..2).flat_map(|row| (0..2).map(move |column| Self { column, row }))
     }
 
     /// Its English name.
@@ -163,13 +163,8 @@ impl Cell {
     pub fn name(self) -> &'static str {
         match (self.row, self.column) {
             (0, 0) => "top left",
-            (0, 1) => "top",
             (0, _) => "top right",
-            (1, 0) => "left",
-            (1, 1) => "middle",
-            (1, _) => "right",
             (_, 0) => "bottom left",
-            (_, 1) => "bottom",
             (_, _) => "bottom right",
         }
     }
@@ -177,7 +172,7 @@ impl Cell {
     /// Its centre.
     #[must_use]
     pub fn centre(self) -> [f32; 2] {
-        [self.column, self.row].map(|index| (f32::from(index) + 0.5) / 3.0)
+        [self.column, self.row].map(|index| (f32::from(index) + 0.5) / 2.0)
     }
 }
 
@@ -310,7 +305,7 @@ mod tests {
             for (i, thing) in scene.things.iter().enumerate() {
                 assert!(scene.things[..i].iter().all(|other| other.cell != thing.cell), "two in one cell");
                 let reach = SHIFT + thing.radius;
-                assert!(reach < 0.5 / 3.0, "a thing leaves its cell: {thing:?}");
+                assert!(reach < 0.5 / 2.0, "a thing leaves its cell: {thing:?}");
             }
         }
         assert_eq!(counts[0], 0);
@@ -328,7 +323,7 @@ mod tests {
             }
         }
         for cell in Cell::all() {
-            assert!(things.iter().filter(|thing| thing.cell == cell).count() > 200, "{}", cell.name());
+            assert!(things.iter().filter(|thing| thing.cell == cell).count() > 500, "{}", cell.name());
         }
     }
 }

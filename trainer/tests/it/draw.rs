@@ -30,10 +30,10 @@ fn named<'a>(words: &[String], scene: &'a Scene) -> Vec<&'a Thing> {
     scene.things.iter().filter(fits).collect()
 }
 
-/// The cell that the text names by `in`, `on` or `at the`.
+/// The cell that the text names.
 fn said_cell(text: &str) -> Option<Cell> {
-    let at = ["in the ", "on the ", "at the "].iter().find_map(|start| text.find(start))?;
-    let rest = text[at + "in the ".len()..].trim_end_matches(['?', '.']);
+    let (_, rest) = text.split_once("at the ")?;
+    let rest = rest.trim_end_matches(['?', '.']);
     Cell::all().find(|cell| cell.name() == rest)
 }
 
@@ -110,7 +110,7 @@ fn answers_vary() {
         (QuestionKind::Colour, Colour::ALL.len()),
         (QuestionKind::Shape, Shape::ALL.len()),
         (QuestionKind::Count, NUMBERS.len()),
-        (QuestionKind::Place, 9),
+        (QuestionKind::Place, 4),
     ] {
         let answers: Vec<_> = samples
             .iter()
@@ -169,8 +169,10 @@ fn a_passage_says_nothing_that_its_first_sentence_denies() {
     let names = |text: &str, name: &str| words(text).iter().any(|word| word == name);
     for index in 0..500 {
         let text = passage(5, index);
-        let (first, rest) = text.split_once(". ").unwrap();
-        for statement in rest.split(". ").filter(|statement| !statement.contains('?')) {
+        let (first, rest) = text.split_once('.').unwrap();
+        for statement in
+            rest.trim_start_matches("caption image:").split(". ").filter(|statement| !statement.contains('?'))
+        {
             for name in Colour::ALL.map(Colour::name) {
                 assert!(names(first, name) || !names(statement, name), "{text}");
             }
@@ -213,7 +215,7 @@ fn every_machine_draws_the_same() {
         sum.update(passage(9, index));
     }
     let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(sum, "df0b23fe2e63063d5d69c45dcc89436db349d20c5882eee1e8a15be3cafe3cf7");
+    assert_eq!(sum, "17040e3c04ef7ad14df918022820c2222d40a5f1875af305a7bacdd7f71eb961");
 }
 
 /// Paths below the folder and what they hold, in order.
