@@ -5,9 +5,9 @@ use rand::seq::IndexedRandom;
 use serde::Serialize;
 
 use super::language::{
-    COLOUR, COLOUR_SHAPE, Description, FULL, Naming, SHAPE, SIZE_COLOUR, SIZE_SHAPE, number, place, unique,
+    COLOUR, COLOUR_SHAPE, Description, FULL, SHAPE, SIZE_COLOUR, SIZE_SHAPE, number, unique,
 };
-use super::scene::{Colour, MOST_THINGS, Scene, Shape, Size, Thing, pick};
+use super::scene::{Colour, MOST_THINGS, Scene, Shape, Size, pick};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,8 +21,6 @@ pub enum QuestionKind {
     Exists,
     /// How many such things there are, `zero` to `two`.
     Count,
-    /// Where the only such thing is: the name of a [`Cell`](super::scene::Cell).
-    Place,
 }
 
 /// A question and its answer.
@@ -45,41 +43,20 @@ impl Question {
 /// One question of each kind, without those that ask for the only such thing where there is none. The answer to whether
 /// something exists is `yes` as the caller wants: only one who sees all pictures can balance it.
 pub(super) fn questions(scene: &Scene, yes: bool, rng: &mut impl Rng) -> Vec<Question> {
-    let asked = [
-        colour(scene, rng),
-        shape(scene, rng),
-        exists(scene, yes, rng),
-        count(scene, rng),
-        whereabouts(scene, rng),
-    ];
+    let asked = [colour(scene, rng), shape(scene, rng), exists(scene, yes, rng), count(scene, rng)];
     asked.into_iter().flatten().collect()
 }
 
 fn colour(scene: &Scene, rng: &mut impl Rng) -> Option<Question> {
-    let (which, thing) = referent(scene, &[SHAPE, SIZE_SHAPE], rng)?;
+    let (kind, thing) = unique(scene, &[SHAPE, SIZE_SHAPE], rng)?;
     let opening = pick(&["What color is", "Which color is"], rng);
-    Some(Question::new(QuestionKind::Colour, format!("{opening} {which}?"), thing.colour.name()))
+    Some(Question::new(QuestionKind::Colour, format!("{opening} the {kind}?"), thing.colour.name()))
 }
 
 fn shape(scene: &Scene, rng: &mut impl Rng) -> Option<Question> {
-    let (which, thing) = referent(scene, &[COLOUR, SIZE_COLOUR], rng)?;
+    let (kind, thing) = unique(scene, &[COLOUR, SIZE_COLOUR], rng)?;
     let text = pick(&["What shape is", "What is"], rng);
-    Some(Question::new(QuestionKind::Shape, format!("{text} {which}?"), thing.shape.name()))
-}
-
-fn whereabouts(scene: &Scene, rng: &mut impl Rng) -> Option<Question> {
-    let (kind, thing) = unique(scene, &[SHAPE, COLOUR, SIZE_SHAPE, COLOUR_SHAPE, FULL], rng)?;
-    Some(Question::new(QuestionKind::Place, format!("Where is the {kind}?"), thing.cell.name()))
-}
-
-/// Words for one thing that fit no other: what it looks like or, as often, where it is.
-fn referent<'a>(scene: &'a Scene, namings: &[Naming], rng: &mut impl Rng) -> Option<(String, &'a Thing)> {
-    if rng.random() {
-        let thing = scene.things.choose(rng)?;
-        return Some((format!("the thing {}", place(thing.cell)), thing));
-    }
-    let (kind, thing) = unique(scene, namings, rng)?;
-    Some((format!("the {kind}"), thing))
+    Some(Question::new(QuestionKind::Shape, format!("{text} the {kind}?"), thing.shape.name()))
 }
 
 /// The naming is drawn before the answer, so that no wording makes either answer likelier. A `no` differs in one

@@ -65,22 +65,11 @@ pub enum Colour {
     Green,
     Blue,
     Purple,
-    Black,
-    White,
 }
 
 impl Colour {
     /// All colours.
-    pub const ALL: [Self; 8] = [
-        Self::Red,
-        Self::Orange,
-        Self::Yellow,
-        Self::Green,
-        Self::Blue,
-        Self::Purple,
-        Self::Black,
-        Self::White,
-    ];
+    pub const ALL: [Self; 6] = [Self::Red, Self::Orange, Self::Yellow, Self::Green, Self::Blue, Self::Purple];
 
     /// Its English name.
     #[must_use]
@@ -92,8 +81,6 @@ impl Colour {
             Self::Green => "green",
             Self::Blue => "blue",
             Self::Purple => "purple",
-            Self::Black => "black",
-            Self::White => "white",
         }
     }
 
@@ -107,8 +94,6 @@ impl Colour {
             Self::Green => [34, 150, 62],
             Self::Blue => [36, 84, 214],
             Self::Purple => [136, 50, 164],
-            Self::Black => [22, 22, 22],
-            Self::White => [243, 243, 243],
         }
     }
 }
