@@ -93,7 +93,7 @@ pub enum Error {
 
     /// A run would go on with other examples than it began with.
     #[error(
-        "{folder} was begun with other data (records, pictures, tokenizer or template have changed); bring those back, or take another folder for a new run"
+        "{folder} was begun with other data (records, their weights, tokenizer or template have changed); bring those back, or take another folder for a new run"
     )]
     OtherData {
         /// The run's folder.
