@@ -10,6 +10,7 @@ use jnana_models::adapter::Adapter;
 use jnana_models::config::Config;
 use jnana_models::decoder::Decoder;
 use jnana_models::load::{build, open_checkpoint};
+use jnana_models::lora::LoraConfig;
 use jnana_models::projector::{Projector, ProjectorInfo};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::vision::{VisionEncoder, VisionOptions};
@@ -241,7 +242,7 @@ impl Base {
         let path = below(&places.models, &recipe.decoder.model);
         let Network { decoder, tokenizer, name, adapter, variables } = match recipe.stage {
             Stage::Pretrain => Network::random(&path, recipe.seed, device)?,
-            Stage::Align | Stage::Tune => Network::frozen(&path, recipe, device)?,
+            Stage::Align | Stage::Tune => Network::frozen(&path, recipe, places, device)?,
         };
         let tokenizer = tokenizer.ok_or_else(|| Error::File {
             path: path.clone(),
@@ -263,13 +264,16 @@ struct Network {
 }
 
 impl Network {
-    /// Frozen weights, with a fresh adapter where the recipe has one.
-    fn frozen(path: &Path, recipe: &Recipe, device: &Device) -> Result<Self> {
+    /// Frozen weights, with an adapter where the recipe has one.
+    fn frozen(path: &Path, recipe: &Recipe, places: &Places, device: &Device) -> Result<Self> {
         let (adapter, variables) = match &recipe.lora {
             Some(lora) => {
-                let config = open_checkpoint(path)?.config;
-                let (adapter, variables) =
-                    Adapter::random(lora.clone(), &config, recipe.seed, device)?.trainable(recipe.seed)?;
+                let network = open_checkpoint(path)?.config;
+                let adapter = match &recipe.adapter {
+                    Some(from) => go_on_from(&below(&places.runs, from), lora, &network, device)?,
+                    None => Adapter::random(lora.clone(), &network, recipe.seed, device)?,
+                };
+                let (adapter, variables) = adapter.trainable(recipe.seed)?;
                 (Some(Arc::new(adapter)), variables)
             }
             None => (None, Variables::new()),
@@ -298,4 +302,17 @@ impl Network {
         let (decoder, tokenizer) = (build(&config, &weights, None)?, Tokenizer::from_folder(folder)?);
         Ok(Self { decoder, tokenizer, name, adapter: None, variables })
     }
+}
+
+/// The matrices of an earlier run's adapter as one that `lora` describes: only its dropout may be another.
+fn go_on_from(folder: &Path, lora: &LoraConfig, network: &Config, device: &Device) -> Result<Adapter> {
+    let earlier = Adapter::load(folder, device)?;
+    let was = LoraConfig { lora_dropout: lora.lora_dropout, ..earlier.config().clone() };
+    if was != *lora {
+        let expected = format!("that of the adapter {}: {was:?}", folder.display());
+        return Err(Error::setting("lora", &expected, format!("{lora:?}")));
+    }
+    earlier.check(network, folder)?;
+    let tensors = earlier.named().map(|(name, tensor)| (name, tensor.clone())).collect();
+    Ok(Adapter::from_tensors(lora.clone(), &tensors, folder)?)
 }

@@ -69,6 +69,10 @@ pub struct Recipe {
     /// The adapter of stage 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
+    /// An adapter to go on from, of the rank, alpha and modules of `lora`, below the runs' folder unless it is a path of its
+    /// own. Default: a fresh one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<PathBuf>,
     /// Id of the embedding space that the run makes. Default: the base's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
@@ -230,6 +234,9 @@ impl Recipe {
                 setting("lora", "no adapter before stage 2", "one".to_owned())
             }
             (Stage::Pretrain, Some(_), _) => setting("vision", "no pictures in stage 0", "some".to_owned()),
+            (Stage::Pretrain | Stage::Align, ..) if self.adapter.is_some() => {
+                setting("adapter", "no adapter before stage 2", "one".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -279,6 +286,7 @@ mod tests {
             ("steps", "KEY=VALUE"),
             ("data.3.weight=1", "data.3"),
             ("stage=tune", "lora"),
+            ("adapter=default-tune/adapter", "adapter"),
             ("clip=-1", "clip"),
             ("rate.rate=-1", "rate.rate"),
             ("rate.warmup=2", "rate.warmup"),

@@ -230,6 +230,35 @@ fn a_run_learns_and_says_so() {
 }
 
 #[test]
+fn stage_2_can_go_on_from_an_earlier_adapter() {
+    let rig = Rig::new();
+    rig.run("align", "runs/align");
+    rig.run("tune", "runs/tune");
+    let recipe = rig.recipe("tune");
+    // A step so short that nothing moves: what it leaves is what it began with.
+    let again = [
+        "tune",
+        recipe.to_str().unwrap(),
+        "--set",
+        "adapter=tune/adapter",
+        "--set",
+        "rate.rate=1e-12",
+        "--set",
+        "steps=1",
+    ];
+    let into = |run, more: &[&'static str]| [&again[..], &["--run", run], more].concat();
+    rig.succeeds(&into("runs/again", &[]));
+    let [earlier, later] = ["tune", "again"]
+        .map(|run| numbers(&rig.path(&format!("runs/{run}/adapter/adapter_model.safetensors"))));
+    assert!(earlier.values().flatten().any(|number| number.abs() > 1e-3));
+    assert_eq!(earlier.keys().collect::<Vec<_>>(), later.keys().collect::<Vec<_>>());
+    let pairs = earlier.values().flatten().zip(later.values().flatten());
+    assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-9));
+    let said = rig.fails(&into("runs/wider", &["--set", "lora.r=3"]));
+    assert!(said.contains("adapter") && said.contains("r: 3"), "{said}");
+}
+
+#[test]
 fn every_variable_of_every_stage_has_a_gradient() {
     let rig = Rig::new();
     rig.run("align", "runs/align");
