@@ -101,7 +101,7 @@ pub fn assemble(
     };
     let (projector, projector_variables) = match (vision, &encoder) {
         (Some(vision), Some(encoder)) => {
-            let projector = open_projector(vision, encoder, &base, places, recipe.seed)?;
+            let projector = open_projector(vision, encoder, &base, places, recipe)?;
             let (projector, variables) = projector.trainable()?;
             (Some(projector), variables)
         }
@@ -175,24 +175,26 @@ fn open_encoder(vision: &VisionRecipe, models: &Path, device: &Device) -> Result
     Ok(VisionEncoder::load(&below(models, &vision.encoder), &options)?)
 }
 
-/// The projector to go on from, or a random one into the decoder's space.
+/// The projector to go on from, or a random one. Beside an earlier run's adapter it is into the space that they made, else
+/// into the decoder's.
 fn open_projector(
     vision: &VisionRecipe,
     encoder: &VisionEncoder,
     base: &Base,
     places: &Places,
-    seed: u64,
+    recipe: &Recipe,
 ) -> Result<Projector> {
     let (spec, device) = (encoder.spec(), base.decoder.device());
+    let made = recipe.space.as_ref().filter(|_| recipe.adapter.is_some());
     let info = ProjectorInfo {
-        space: base.card.space.clone(),
+        space: made.unwrap_or(&base.card.space).clone(),
         encoder: spec.id.clone(),
         d_in: spec.width,
         width: base.decoder.shape().width,
         trained: true,
     };
     let Some(path) = &vision.projector else {
-        return Ok(Projector::random(info, vision.scale, seed, device)?);
+        return Ok(Projector::random(info, vision.scale, recipe.seed, device)?);
     };
     let path = below(&places.runs, path);
     let projector = Projector::load(&path, DType::F32, device)?;

@@ -70,7 +70,7 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
     /// An adapter to go on from, of the rank, alpha and modules of `lora`, below the runs' folder unless it is a path of its
-    /// own. Default: a fresh one.
+    /// own. A projector beside it has to be in `space`. Default: a fresh one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<PathBuf>,
     /// Id of the embedding space that the run makes. Default: the base's.

@@ -107,6 +107,7 @@ fn recipe(stage: &str) -> String {
         }
         _ => "",
     };
+    let space = if stage == "tune" { "space = \"small-seen\"" } else { "" };
     let quantize = if stage == "tune" { "quantize = \"nf4\"" } else { "" };
     let recompute = stage == "tune";
     format!(
@@ -117,6 +118,7 @@ fn recipe(stage: &str) -> String {
         seed = 3
         accumulate = 2
         recompute = {recompute}
+        {space}
         rate = {{ rate = 1e-3 }}
         [decoder]
         model = "phi"
@@ -241,6 +243,8 @@ fn stage_2_can_go_on_from_an_earlier_adapter() {
         recipe.to_str().unwrap(),
         "--set",
         "adapter=tune/adapter",
+        "--set",
+        "vision.projector=tune/projector.safetensors",
         "--set",
         "rate.rate=1e-12",
         "--set",
