@@ -1,4 +1,5 @@
-//! Puts the built browser app (or a page that says how to build it) and the project's own models into the program.
+//! Puts the built browser app (or a page that says how to build it) and those of the project's own models that the list
+//! names into the program.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,12 @@ fn main() {
 
     let models = beside_package("assets/models");
     println!("cargo::rerun-if-changed={}", models.display());
+    println!("cargo::rerun-if-changed=models.toml");
     let mut files = Vec::new();
     collect(&models, &models, &mut files);
+    // Nobody could ask the program for the others: they are there for tests.
+    let list = fs::read_to_string("models.toml").unwrap_or_default();
+    files.retain(|(name, _)| list.contains(&format!("asset = {name:?}")));
     write_table(&out.join("models.rs"), files);
 }
 

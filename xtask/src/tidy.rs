@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{proofs, shell};
 
-/// Project crates that each crate may depend on; a crate that is not listed may not exist.
+/// Project crates that each crate may depend on, its tests aside; a crate that is not listed may not exist.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-api", &[]),
     ("jnana-media", &[]),

@@ -16,5 +16,6 @@ mod models;
 mod process;
 mod support;
 mod terminal;
+mod tiny;
 mod tls;
 mod wrong_input;
