@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use jnana_kernels::memory;
 use serde_json::json;
 
 use super::inputs::{picture_part, positions, speech_part};
@@ -28,13 +29,6 @@ fn random_model(shape: &str, weights: &str, out: &Path) {
         command.arg("--tokenizer").arg(models().join("gpt2"));
     }
     assert!(command.status().unwrap().success());
-}
-
-/// Most memory that a process has held, in bytes.
-fn peak_memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 async fn answers_in_the_flagships_shape(weights: &str, arguments: &[&str]) {
@@ -66,10 +60,11 @@ async fn answers_in_the_flagships_shape(weights: &str, arguments: &[&str]) {
     assert_eq!(usage["prompt_tokens"].as_u64().unwrap() - question, POSITIONS);
     assert!(question > 20, "the transcript is missing: {question}");
     assert_eq!(usage["completion_tokens"], ANSWER);
+    let peak = memory::held(&process.child.id().to_string(), "VmHWM").unwrap();
     println!(
         "{weights}: loading {loading:.1?}, {ANSWER} tokens after {} positions {answering:.1?}, peak memory {:.2} GB",
         usage["prompt_tokens"],
-        peak_memory(process.child.id()) as f64 / 1e9
+        peak as f64 / 1e9
     );
 }
 
