@@ -69,14 +69,8 @@ pub fn open_plugins(
     model: Option<&ServingModel>,
 ) -> Result<PluginHost> {
     let (catalog, library) = (catalog.clone(), library.clone());
-    let resolve = move |model: &ModelSetting, given: Option<&Value>| -> Result<PathBuf, String> {
-        let name = match given {
-            None => &model.default,
-            Some(Value::String(name)) => name,
-            Some(other) => return Err(format!("expected a model's name or path, found {other}")),
-        };
-        library.resolve(&catalog, name).map_err(|error| error.to_string())
-    };
+    let resolve =
+        move |model: &ModelSetting, given: Option<&Value>| resolve_model(&catalog, &library, model, given);
     let config = HostConfig {
         exe: settings.program.clone(),
         threads: u32::try_from(settings.plugin_threads).unwrap_or(u32::MAX),
@@ -91,6 +85,24 @@ pub fn open_plugins(
     };
     PluginHost::open(&settings.plugins, &config)
         .with_context(|| format!("opening the plugins in {}", settings.plugins.display()))
+}
+
+/// The path of a model that a plugin's setting names, or its default.
+///
+/// # Errors
+/// In words, when it names none, or one that is not here and cannot be fetched.
+pub fn resolve_model(
+    catalog: &Catalog,
+    library: &Library,
+    model: &ModelSetting,
+    given: Option<&Value>,
+) -> Result<PathBuf, String> {
+    let name = match given {
+        None => &model.default,
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("expected a model's name or path, found {other}")),
+    };
+    library.resolve(catalog, name).map_err(|error| error.to_string())
 }
 
 /// The plugins' settings; an encoder for which nobody named a projector gets the model's own.
