@@ -1,7 +1,21 @@
 //! What safe code could not do, or only slower: arithmetic on slices in the CPU's memory, and settings of the process.
 //! Everything here is safe to call.
+//!
+//! Serving multiplies quantised weights ([`PackedMatrix`], with a [`LowRank`] update where an adapter has one), which gives a
+//! row the same bits in any company. Training multiplies dense matrices ([`product()`], [`add_product`]). Below them: `isa`
+//! and `lanes` (which instructions, and what they can), `memory` (for weights), `output` (what threads share), [`math`]
+//! (functions and sums).
 
+mod isa;
+mod lanes;
+mod low_rank;
+pub mod math;
+mod memory;
+mod output;
+mod packed;
 pub mod process;
 mod product;
 
+pub use low_rank::LowRank;
+pub use packed::{Additions, Format, PackedMatrix};
 pub use product::{Matrix, add_product, product};

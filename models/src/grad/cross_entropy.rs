@@ -8,11 +8,11 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 use candle_nn::ops;
+use jnana_kernels::math::{exp, exp_all, largest};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::has_kernels;
-use super::math::{exp, exp_all, largest};
 use crate::linear::{Linear, Weight};
 use crate::values::Values;
 

@@ -6,10 +6,10 @@
 use std::f32::consts::FRAC_2_SQRT_PI;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use jnana_kernels::math::sigmoid;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::math::sigmoid;
 use super::{PIECE, has_kernels};
 use crate::values::{Values, contiguous};
 

@@ -2,9 +2,9 @@
 //! [`attention`](super::attention) computes. Everything that it touches often is copied into rows of its own first, padded
 //! to whole vectors and turned to its position on the way.
 
+use jnana_kernels::math::{dot, exp, exp_all, largest};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::math::{dot, exp, exp_all, largest};
 use super::product::{LANES, Matrix, Size, Store, multiply, multiply_transposed};
 use super::rope::{turn, turn_back};
 use crate::marks::sees;

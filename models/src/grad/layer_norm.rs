@@ -6,10 +6,10 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use candle_nn::ops;
+use jnana_kernels::math::{sum, sum_of};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::math::{sum, sum_of};
 use super::{add_up, has_kernels, piece};
 use crate::values::{Values, contiguous};
 

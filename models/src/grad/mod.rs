@@ -1,4 +1,4 @@
-//! Operations with a backward pass of their own, for training on the CPU in f32.
+//! Operations with a backward pass of their own, for training on the CPU in f32; activations run in serving too.
 //!
 //! candle differentiates the same when it is composed of tensor operations, but each of these walks through memory on its
 //! own and is kept for the backward pass. Here an operation is one pass forward and one backward; what the backward pass
@@ -11,8 +11,7 @@
 //! - [`LoraProduct`]: a frozen linear with its low-rank update
 //! - [`cross_entropy`]: losses of the next word, straight from hidden states
 //!
-//! Below them: `heads` (attention of one key head), `rope` (turning one head), `product` (small matrices), `math`
-//! (vectorised functions and sums).
+//! Below them: `heads` (attention of one key head), `rope` (turning one head), `product` (small matrices).
 
 mod attention;
 mod bias;
@@ -21,7 +20,6 @@ mod gelu;
 mod heads;
 mod layer_norm;
 mod lora_product;
-mod math;
 mod product;
 mod rms_norm;
 mod rope;

@@ -5,10 +5,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use candle_nn::ops;
+use jnana_kernels::math::dot;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::math::dot;
 use super::{add_up, has_kernels, piece};
 use crate::values::{Values, contiguous};
 

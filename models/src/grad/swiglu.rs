@@ -5,10 +5,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use candle_nn::ops;
+use jnana_kernels::math::sigmoid;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::math::sigmoid;
 use super::{PIECE, has_kernels};
 use crate::values::{Values, contiguous};
 

@@ -1,5 +1,5 @@
-//! Functions and sums that the compiler vectorises: no branches, no calls. They take the instruction set of the
-//! [`WithSimd`](pulp::WithSimd) that they are inlined into.
+//! Functions and sums that the compiler vectorises: no branches, no calls. They take the instruction set of the function
+//! that they are inlined into, and give the same bits in all of them: nothing is contracted or put in another order.
 
 use std::f32::consts::LOG2_E;
 
@@ -14,7 +14,8 @@ const SMALLEST: f32 = -87.3;
 
 /// `eˣ`, within 3e-7 of itself: `x = n · ln 2 + r`, a series for `eʳ`, and `n` goes into the exponent.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+#[must_use]
+pub fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: what is added to it is rounded to a whole number, whose bits are then the lowest.
     const ROUND: f32 = 12_582_912.;
     /// The first bits of ln 2, few enough that their product with `n` is exact, and the rest.
@@ -32,13 +33,15 @@ pub(super) fn exp(x: f32) -> f32 {
 
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
+#[must_use]
+pub fn sigmoid(x: f32) -> f32 {
     1. / (1. + exp(-x))
 }
 
 /// `Σ term(a, b)` over pairs.
 #[inline(always)]
-pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+#[must_use]
+pub fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0f32; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| term(*a, *b)).sum();
@@ -52,19 +55,22 @@ pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f3
 
 /// `Σ a · b`.
 #[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+#[must_use]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_of(a, b, |a, b| a * b)
 }
 
 /// `Σ x`.
 #[inline(always)]
-pub(super) fn sum(x: &[f32]) -> f32 {
+#[must_use]
+pub fn sum(x: &[f32]) -> f32 {
     sum_of(x, x, |x, _| x)
 }
 
 /// The largest of `x`; minus infinity of nothing.
 #[inline(always)]
-pub(super) fn largest(x: &[f32]) -> f32 {
+#[must_use]
+pub fn largest(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let x = x.chunks_exact(LANES);
     let rest = x.remainder().iter().copied();
@@ -77,9 +83,20 @@ pub(super) fn largest(x: &[f32]) -> f32 {
 
 /// Replaces each `x` by `e^(x - shift)` and returns the sum.
 #[inline(always)]
-pub(super) fn exp_all(x: &mut [f32], shift: f32) -> f32 {
+pub fn exp_all(x: &mut [f32], shift: f32) -> f32 {
     x.iter_mut().for_each(|x| *x = exp(*x - shift));
     sum(x)
+}
+
+/// The number that the bits of an f16 stand for.
+#[inline(always)]
+pub(crate) fn half(bits: u16) -> f32 {
+    /// 2^112, the difference of the biases of f32 and f16.
+    const REBIAS: f32 = f32::from_bits(0x7780_0000);
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let finite = f32::from_bits(magnitude) * REBIAS;
+    let magnitude = if bits & 0x7c00 == 0x7c00 { magnitude | 0x7f80_0000 } else { finite.to_bits() };
+    f32::from_bits(magnitude | u32::from(bits & 0x8000) << 16)
 }
 
 /// Halves again and again, which keeps rounding small.
@@ -125,6 +142,21 @@ mod tests {
         assert!(exp(f32::NAN).is_nan());
         assert_eq!([sigmoid(1e30), sigmoid(f32::INFINITY)], [1., 1.]);
         assert!(sigmoid(-1e30) < 1e-37);
+    }
+
+    #[test]
+    fn halves_are_what_ieee_says() {
+        for (bits, number) in [(0x3c00, 1.), (0xc000, -2.), (0x0001, 2f32.powi(-24)), (0x7bff, 65_504.)] {
+            assert_eq!(half(bits), number);
+        }
+        for bits in 0..0x7c00u16 {
+            let (mantissa, exponent) = (f32::from(bits & 0x3ff), i32::from(bits >> 10));
+            let normal = (1. + mantissa / 1024.) * 2f32.powi(exponent - 15);
+            let number = if exponent > 0 { normal } else { mantissa / 1024. * 2f32.powi(-14) };
+            assert_eq!([half(bits), half(bits | 0x8000)], [number, -number], "{bits:#x}");
+        }
+        assert_eq!([half(0x7c00), half(0xfc00)], [f32::INFINITY, f32::NEG_INFINITY]);
+        assert!(half(0x7e00).is_nan());
     }
 
     #[test]
