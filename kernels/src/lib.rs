@@ -1,11 +1,12 @@
 //! What safe code could not do, or only slower: arithmetic on slices in the CPU's memory, and settings of the process.
 //! Everything here is safe to call.
 //!
-//! Serving multiplies quantised weights ([`PackedMatrix`], with a [`LowRank`] update where an adapter has one), which gives a
-//! row the same bits in any company. Training multiplies dense matrices ([`product()`], [`add_product`]). Below them: `isa`
-//! and `lanes` (which instructions, and what they can), `memory` (for weights), `output` (what threads share), [`math`]
-//! (functions and sums).
+//! Serving multiplies quantised weights ([`PackedMatrix`], with a [`LowRank`] update where an adapter has one) and attends to
+//! cached positions ([`cached_attention`]); both give a row the same bits in any company. Training multiplies dense
+//! matrices ([`product()`], [`add_product`]). Below them: `isa` and `lanes` (which instructions, and what they can),
+//! `memory` (for weights), `output` (what threads share), [`math`] (functions and sums).
 
+mod attention;
 mod isa;
 mod lanes;
 mod low_rank;
@@ -16,6 +17,7 @@ mod packed;
 pub mod process;
 mod product;
 
+pub use attention::{Cached, Heads, Slabs, cached_attention};
 pub use low_rank::LowRank;
 pub use packed::{Additions, Format, PackedMatrix};
 pub use product::{Matrix, add_product, product};
