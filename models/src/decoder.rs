@@ -104,17 +104,26 @@ impl SequenceCache {
         })
     }
 
-    /// Writes the keys and values (`[kv_heads, t, head_dim]`) of `layer` behind the valid positions and returns views of
-    /// all positions including them. [`advance`](Self::advance) makes them valid once every layer has written.
-    pub(crate) fn append(&self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// Writes the keys and values (`[kv_heads, t, head_dim]`) of `layer` behind the valid positions.
+    /// [`advance`](Self::advance) makes them valid once every layer has written.
+    pub(crate) fn append(&self, layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
         let t = k.dim(1)?;
         if self.len + t > self.capacity {
             candle_core::bail!("cache of {} positions is full: {} + {t}", self.capacity, self.len);
         }
-        let (keys, values) = (&self.keys[layer], &self.values[layer]);
+        let [keys, values] = self.slabs(layer);
         keys.slice_set(&k.to_dtype(keys.dtype())?.contiguous()?, 1, self.len)?;
-        values.slice_set(&v.to_dtype(values.dtype())?.contiguous()?, 1, self.len)?;
-        Ok((keys.narrow(1, 0, self.len + t)?, values.narrow(1, 0, self.len + t)?))
+        values.slice_set(&v.to_dtype(values.dtype())?.contiguous()?, 1, self.len)
+    }
+
+    /// Keys and values of `layer`, all positions that fit.
+    pub(crate) fn slabs(&self, layer: usize) -> [&Tensor; 2] {
+        [&self.keys[layer], &self.values[layer]]
+    }
+
+    /// Type of its numbers.
+    pub(crate) fn dtype(&self) -> DType {
+        self.keys.first().map_or(DType::F32, Tensor::dtype)
     }
 
     /// Makes the `t` positions that every layer has appended valid.

@@ -50,6 +50,7 @@ impl FrozenProduct {
         match &self.weight {
             Weight::Dense(weight) => Ok(weight.clone()),
             Weight::Quantized(blocks) => blocks.dequantize(&blocks.device())?.to_dtype(dtype),
+            Weight::Packed(matrix) => self.weight.panel(0, matrix.dims().0)?.to_dtype(dtype),
             Weight::Nf4(matrix) => matrix.to_dense(dtype),
         }
     }
@@ -59,6 +60,7 @@ impl FrozenProduct {
         match &self.weight {
             Weight::Dense(weight) => weight.narrow(0, start, rows),
             Weight::Quantized(blocks) => dequantize_rows(blocks, start, rows),
+            Weight::Packed(_) => self.weight.panel(start, rows),
             Weight::Nf4(matrix) => matrix.dense_rows(start, rows),
         }
     }

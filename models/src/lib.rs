@@ -5,7 +5,7 @@
 //! [`Tokenizer`](tokenizer::Tokenizer); [`synthetic`] writes folders of random weights in any configuration's shapes.
 
 pub mod adapter;
-mod block_product;
+mod cached_attention;
 pub mod config;
 pub mod decoder;
 mod device;

@@ -10,7 +10,7 @@ use crate::embedding::Embedding;
 use crate::error::Error;
 use crate::grad;
 use crate::linear::Linear;
-use crate::ops::{Mode, RmsNorm, swiglu};
+use crate::ops::{Mode, RmsNorm};
 use crate::pass::{HeadShape, Pass};
 use crate::rotary::{RopeParameters, Rotary, Scaling};
 use crate::weights::Weights;
@@ -138,7 +138,6 @@ struct Mlp {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
-    mode: Mode,
 }
 
 impl Mlp {
@@ -148,13 +147,12 @@ impl Mlp {
             gate_proj: weights.pp("gate_proj").linear(width, inner, bias)?,
             up_proj: weights.pp("up_proj").linear(width, inner, bias)?,
             down_proj: weights.pp("down_proj").linear(inner, width, bias)?,
-            mode: weights.mode(),
         })
     }
 
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let (gate, up) = (self.gate_proj.forward(x)?, self.up_proj.forward(x)?);
-        self.down_proj.forward(&swiglu(&gate, &up, self.mode)?)
+        self.down_proj.forward(&grad::swiglu(&gate, &up)?)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
+use jnana_kernels::LowRank;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -121,6 +122,17 @@ impl Lora {
     /// True when the update sees all of its input.
     pub(crate) fn drops_nothing(&self) -> bool {
         self.dropout.as_ref().is_none_or(|dropout| dropout.drops_nothing())
+    }
+
+    /// True for variables.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.a.track_op() || self.b.track_op()
+    }
+
+    /// The same as it is now, for kernels on the CPU.
+    pub(crate) fn packed(&self) -> candle_core::Result<LowRank> {
+        let numbers = |matrix: &Tensor| matrix.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+        Ok(LowRank::new(&numbers(&self.a)?, &numbers(&self.b)?, self.a.dim(0)?, self.scale as f32))
     }
 
     /// What is added to the linear's weight: `B · A · alpha / r` in f32, `[outputs, inputs]`.

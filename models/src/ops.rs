@@ -1,4 +1,4 @@
-//! Norms, activations and attention: fused where nothing has to be remembered, differentiable where gradients flow.
+//! Norms and attention: fused where nothing has to be remembered, differentiable where gradients flow.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops;
@@ -62,22 +62,6 @@ impl RmsNorm {
             Mode::Inference => ops::rms_norm(&x.contiguous()?, &self.weight, self.epsilon),
             Mode::Training => grad::rms_norm(x, &self.weight, self.epsilon),
         }
-    }
-}
-
-/// `gelu_new`, the tanh form of GELU.
-pub(crate) fn gelu(x: &Tensor, mode: Mode) -> Result<Tensor> {
-    match mode {
-        Mode::Inference => x.gelu(),
-        Mode::Training => grad::gelu(x),
-    }
-}
-
-/// `silu(gate) · up`.
-pub(crate) fn swiglu(gate: &Tensor, up: &Tensor, mode: Mode) -> Result<Tensor> {
-    match mode {
-        Mode::Inference => ops::silu(gate)? * up,
-        Mode::Training => grad::swiglu(gate, up),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use crate::decoder::{SequenceCache, Span};
+use crate::cached_attention;
+use crate::decoder::Span;
 use crate::grad::{self, Sequences};
 use crate::marks;
 use crate::ops::{Mode, attend_cached, attend_padded, causal_only, padding_mask};
@@ -105,7 +106,11 @@ impl<'a, 'c> Pass<'a, 'c> {
             Rows::Training(sequences) => grad::attention(q, k, v, &self.turns, sequences, shape),
             Rows::Spans(spans) => {
                 let [q, k, v] = self.turned([q, k, v], shape)?;
-                self.attend_spans(layer, spans, &q, &k, &v)
+                append(layer, spans, &k, &v)?;
+                match cached_attention::has_kernels(&q, spans) {
+                    true => cached_attention::attend(layer, &q, spans, shape),
+                    false => self.attend_one_by_one(layer, spans, &q),
+                }
             }
             Rows::Batch { b, t, hidden } => {
                 let [q, k, v] = self.turned([q, k, v], shape)?;
@@ -126,25 +131,16 @@ impl<'a, 'c> Pass<'a, 'c> {
         ])
     }
 
-    fn attend_spans(
-        &self,
-        layer: usize,
-        spans: &[Span<'_>],
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-    ) -> Result<Tensor> {
+    /// Attention from candle's operations, span by span.
+    fn attend_one_by_one(&self, layer: usize, spans: &[Span<'_>], q: &Tensor) -> Result<Tensor> {
         let mut mixed = Vec::with_capacity(spans.len());
         let mut start = 0;
         for Span { cache, rows } in spans {
-            let rows = *rows;
-            if rows == 0 {
-                continue;
+            if *rows > 0 {
+                let [keys, values] = cache.slabs(layer).map(|slab| slab.narrow(1, 0, cache.len() + rows));
+                mixed.push(attend_cached(&q.narrow(0, start, *rows)?, &keys?, &values?, self.mode)?);
+                start += rows;
             }
-            let part = |x: &Tensor| x.narrow(0, start, rows);
-            let (keys, values) = append(cache, layer, &part(k)?, &part(v)?)?;
-            mixed.push(attend_cached(&part(q)?, &keys, &values, self.mode)?);
-            start += rows;
         }
         match mixed.as_slice() {
             [one] => Ok(one.clone()),
@@ -161,6 +157,15 @@ fn read_mask(mask: &Tensor, b: usize, t: usize) -> Result<Vec<Vec<u32>>> {
     mask.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec2::<u32>()
 }
 
-fn append(cache: &SequenceCache, layer: usize, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-    cache.append(layer, &k.transpose(0, 1)?, &v.transpose(0, 1)?)
+/// Appends the keys and values of all spans, `[n, kv_heads, dim]`, to their caches.
+fn append(layer: usize, spans: &[Span<'_>], k: &Tensor, v: &Tensor) -> Result<()> {
+    let mut start = 0;
+    for Span { cache, rows } in spans {
+        if *rows > 0 {
+            let part = |x: &Tensor| x.narrow(0, start, *rows)?.transpose(0, 1);
+            cache.append(layer, &part(k)?, &part(v)?)?;
+            start += rows;
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::decoder::{Batch, Decoder, DecoderShape, Span};
 use crate::embedding::Embedding;
 use crate::grad;
 use crate::linear::Linear;
-use crate::ops::{LayerNorm, Mode, gelu};
+use crate::ops::{LayerNorm, Mode};
 use crate::pass::{HeadShape, Pass};
 use crate::rotary::{RopeParameters, Rotary, Scaling};
 use crate::weights::Weights;
@@ -166,7 +166,6 @@ impl Attention {
 struct Mlp {
     fc1: Linear,
     fc2: Linear,
-    mode: Mode,
 }
 
 impl Mlp {
@@ -175,13 +174,12 @@ impl Mlp {
         Ok(Self {
             fc1: weights.pp("fc1").linear(width, inner, true)?,
             fc2: weights.pp("fc2").linear(inner, width, true)?,
-            mode: weights.mode(),
         })
     }
 
     /// `gelu_new`, the tanh form, is the only activation that the family has.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.fc2.forward(&gelu(&self.fc1.forward(x)?, self.mode)?)
+        self.fc2.forward(&grad::gelu(&self.fc1.forward(x)?)?)
     }
 }
 

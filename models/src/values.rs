@@ -1,6 +1,7 @@
-//! The f32 values of tensors on the CPU, as slices: what kernels read.
+//! The values of tensors on the CPU, in f32 unless it says otherwise, as slices: what kernels read.
 
-use candle_core::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
+use half::f16;
 use jnana_kernels::Matrix;
 
 /// The contiguous f32 values behind a storage and its layout; `op` is for messages.
@@ -9,8 +10,16 @@ pub(crate) fn contiguous<'a>(
     storage: &'a CpuStorage,
     layout: &Layout,
 ) -> Result<&'a [f32]> {
+    contiguous_as(op, storage, layout)
+}
+
+fn contiguous_as<'a, T: WithDType>(
+    op: &'static str,
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => bail!("{op}: expected contiguous values, got strides {:?}", layout.stride()),
     }
 }
@@ -39,16 +48,22 @@ impl<'a> Values<'a> {
 
     /// All of them in order; `op` is for messages.
     pub(crate) fn as_slice(&self, op: &'static str) -> Result<&[f32]> {
-        match &*self.storage {
-            Storage::Cpu(storage) => contiguous(op, storage, self.layout),
-            _ => bail!("{op}: expected a tensor on the CPU"),
-        }
+        contiguous(op, self.on_cpu(op)?, self.layout)
+    }
+
+    /// All of them in order where they are in f16; `op` is for messages.
+    pub(crate) fn as_halves(&self, op: &'static str) -> Result<&[f16]> {
+        contiguous_as(op, self.on_cpu(op)?, self.layout)
     }
 
     /// As a matrix, whatever its strides; `op` is for messages.
     pub(crate) fn as_matrix(&self, op: &'static str) -> Result<Matrix<'_>> {
+        matrix(op, self.on_cpu(op)?, self.layout)
+    }
+
+    fn on_cpu(&self, op: &'static str) -> Result<&CpuStorage> {
         match &*self.storage {
-            Storage::Cpu(storage) => matrix(op, storage, self.layout),
+            Storage::Cpu(storage) => Ok(storage),
             _ => bail!("{op}: expected a tensor on the CPU"),
         }
     }

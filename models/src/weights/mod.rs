@@ -6,6 +6,7 @@ mod gguf_metadata;
 mod gguf_names;
 mod gguf_writer;
 mod mmap;
+mod pack;
 mod quantize;
 mod safetensors;
 mod source;
@@ -210,7 +211,7 @@ impl Weights {
         let bias = bias.then(|| self.tensor("bias", &[outputs])).transpose()?;
         let (module, mode) = (self.prefix.trim_end_matches('.'), self.options.mode);
         let lora = self.adapter.as_ref().and_then(|adapter| adapter.lora(module, mode));
-        Ok(Linear::new(weight, bias, mode).with_lora(lora))
+        Linear::new(weight, bias, mode).with_lora(lora).map_err(Error::compute(module))
     }
 
     /// A head over the first `keep` of `rows` words.
@@ -263,7 +264,16 @@ impl Weights {
             }
             quantized => quantized,
         };
-        self.keep_rows(name, stored, keep)
+        let packed = match &stored {
+            Stored::Quantized(blocks) if device.is_cpu() && self.options.mode == Mode::Inference => {
+                pack::pack(blocks, keep).map_err(Error::compute(self.full(name)))?
+            }
+            _ => None,
+        };
+        match packed {
+            Some(matrix) => Ok(self.counted(Weight::Packed(Arc::new(matrix)))),
+            None => self.keep_rows(name, stored, keep),
+        }
     }
 
     fn keep_rows(&self, name: &str, stored: Stored, keep: usize) -> Result<Weight> {
@@ -278,9 +288,12 @@ impl Weights {
                 dense.and_then(|dense| first_rows(&dense, keep)).map(Weight::Dense)
             }
         };
-        let weight = weight.map_err(Error::compute(self.full(name)))?;
+        weight.map(|weight| self.counted(weight)).map_err(Error::compute(self.full(name)))
+    }
+
+    fn counted(&self, weight: Weight) -> Weight {
         self.count(weight.elements(), weight.bytes());
-        Ok(weight)
+        weight
     }
 
     fn checked(&self, name: &str, expected: &[usize]) -> Result<Stored> {

@@ -6,6 +6,7 @@ mod decoders;
 mod export_gguf;
 mod folders;
 mod gguf;
+mod packed;
 mod qlora;
 mod support;
 mod tokens;

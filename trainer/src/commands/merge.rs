@@ -10,7 +10,7 @@ use jnana_models::decoder::{Decoder, DecoderShape};
 use jnana_models::merge::{InNf4, Merged};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::weights::{Quantization, TensorSource};
-use jnana_models::{Adapter, Checkpoint, LoadOptions, Loaded, load_decoder, open_checkpoint};
+use jnana_models::{Adapter, Checkpoint, LoadOptions, Loaded, Mode, load_decoder, open_checkpoint};
 
 use super::export;
 use crate::cli::Merge;
@@ -57,7 +57,8 @@ fn open_adapter(folder: &Path) -> Result<Adapter> {
 
 /// What was written, against the base as it was while the adapter was trained in NF4, with the adapter on it.
 fn gap(written: &Path, merge: &Merge, adapter: Arc<Adapter>) -> Result<Gap> {
-    let plain = LoadOptions::new(Device::Cpu);
+    // Serving rounds what a quantised matrix is multiplied with, training does not.
+    let plain = LoadOptions { mode: Mode::Training, ..LoadOptions::new(Device::Cpu) };
     let trained = LoadOptions {
         quantize: Some(Quantization::Nf4),
         vocab_rows: merge.output.vocab_rows,
