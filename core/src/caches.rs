@@ -6,6 +6,14 @@ use jnana_models::decoder::{DecoderShape, SequenceCache};
 /// Capacities are multiples of this many positions, so that a finished cache fits the next turn more often.
 const ROUND_TO: usize = 64;
 
+/// A kept cache that holds no more than this many positions beside what is wanted of it is used up: they are read again
+/// faster than memory for a copy is won. They are what the template puts behind an answer, or a word that was tokenised
+/// in another way.
+const SMALL_REST: usize = 16;
+
+/// A beginning shorter than this is read at once, even if a running sequence is about to have it.
+const WORTH_WAITING: usize = 32;
+
 /// What stands at a position. Equal sequences of these have equal keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
@@ -53,6 +61,8 @@ enum Source {
 pub type LiveCache<'a> = (&'a [Position], &'a SequenceCache);
 
 /// All caches count against one budget of bytes; finished ones make room, the least recently used first.
+///
+/// Caches are copied or handed on, never shared: each belongs to one sequence that writes it, or to none.
 #[derive(Debug)]
 pub struct CachePool {
     shape: DecoderShape,
@@ -100,9 +110,9 @@ impl CachePool {
         let best = self.longest_prefix(positions, live);
         if let Some((Source::Finished(index), len)) = best
             && self.finished[index].cache.capacity() >= capacity
-            && self.mostly_matches(index, len)
+            && self.is_handed_on(index, len, capacity)
         {
-            return Ok(Some(self.take_over(index, len)));
+            return Ok(Some(self.hand_on(index, len)));
         }
         let need = self.bytes(capacity);
         if self.live_bytes + need > self.budget {
@@ -117,8 +127,7 @@ impl CachePool {
         Ok(Some(acquired))
     }
 
-    /// A new cache of `capacity` with the prefix of `source`, within the budget. Where the budget cannot hold a finished
-    /// source and its copy for a moment, the prefix is given up.
+    /// A new cache of `capacity` with the prefix of `source`, within the budget.
     fn make(
         &mut self,
         source: Option<(Source, usize)>,
@@ -126,20 +135,28 @@ impl CachePool {
         live: &[LiveCache<'_>],
     ) -> Result<Acquired> {
         let need = self.bytes(capacity);
-        match source {
-            Some((Source::Live(index), len)) => {
-                self.make_room(need, None);
-                Ok(Acquired { cache: live[index].1.fork(len, capacity)?, reused: len })
+        let Some((source, reused)) = source else {
+            self.make_room(need);
+            let cache = SequenceCache::new(&self.shape, capacity, self.dtype, &self.device)?;
+            return Ok(Acquired { cache, reused: 0 });
+        };
+        let cache = match source {
+            Source::Live(index) => {
+                self.make_room(need);
+                live[index].1.fork(reused, capacity)?
             }
-            Some((Source::Finished(index), len)) => match self.make_room(need, Some(index)) {
-                Some(index) => self.fork_finished(index, len, capacity),
-                None => self.fresh(capacity),
-            },
-            None => {
-                self.make_room(need, None);
-                self.fresh(capacity)
+            Source::Finished(index) if self.is_handed_on(index, reused, capacity) => {
+                let used_up = self.finished.remove(index).cache;
+                self.make_room(need);
+                used_up.resized(reused, capacity)?
             }
-        }
+            Source::Finished(index) => {
+                // The budget holds this one and its copy, so what makes room is older.
+                let index = self.touch(index) - self.make_room(need);
+                self.finished[index].cache.fork(reused, capacity)?
+            }
+        };
+        Ok(Acquired { cache, reused })
     }
 
     /// Keeps the cache of a sequence that ended, for prefixes to come, unless another holds all of it. `positions` are those
@@ -147,7 +164,11 @@ impl CachePool {
     pub fn release(&mut self, mut positions: Vec<Position>, cache: SequenceCache) {
         self.live_bytes -= self.bytes(cache.capacity());
         positions.truncate(cache.len());
-        if positions.is_empty() || self.finished.iter().any(|f| f.positions.starts_with(&positions)) {
+        if positions.is_empty() {
+            return;
+        }
+        if let Some(index) = self.finished.iter().position(|f| f.positions.starts_with(&positions)) {
+            self.touch(index);
             return;
         }
         self.finished.retain(|f| !positions.starts_with(&f.positions));
@@ -160,64 +181,67 @@ impl CachePool {
         drop(cache);
     }
 
+    /// Whether it pays to wait before `positions` are read: a running sequence reads a beginning of them that nobody has
+    /// yet. Once it has, [`acquire`](Self::acquire) copies it.
+    #[must_use]
+    pub fn is_being_read(&self, positions: &[Position], live: &[LiveCache<'_>]) -> bool {
+        let promised = live.iter().map(|(known, _)| common(known, positions)).max().unwrap_or(0);
+        let had = self.longest_prefix(positions, live).map_or(0, |(_, len)| len);
+        promised >= had + WORTH_WAITING
+    }
+
     fn longest_prefix(&self, positions: &[Position], live: &[LiveCache<'_>]) -> Option<(Source, usize)> {
-        let most = positions.len().saturating_sub(1);
-        let common = |known: &[Position], len: usize| {
-            known.iter().take(len.min(most)).zip(positions).take_while(|(a, b)| a == b).count()
+        let computed = |known: &[Position], cache: &SequenceCache| {
+            common(&known[..cache.len().min(known.len())], positions)
         };
         let finished = self
             .finished
             .iter()
             .enumerate()
-            .map(|(i, f)| (Source::Finished(i), common(&f.positions, f.cache.len())));
-        let live = live.iter().enumerate().map(|(i, l)| (Source::Live(i), common(l.0, l.1.len())));
+            .map(|(i, f)| (Source::Finished(i), computed(&f.positions, &f.cache)));
+        let live = live.iter().enumerate().map(|(i, l)| (Source::Live(i), computed(l.0, l.1)));
         // The last of equals wins: a finished cache can be had without a copy.
         live.chain(finished).max_by_key(|&(_, len)| len).filter(|&(_, len)| len > 0)
     }
 
-    /// Whether so much of a finished cache matches that its rest may be given up. A short match (a system message) is
-    /// copied instead, so that the other conversation keeps its cache.
-    fn mostly_matches(&self, index: usize, len: usize) -> bool {
-        2 * len >= self.finished[index].cache.len()
+    /// Whether a finished cache goes to a sequence that wants `len` positions of it. Where it holds more than these, the
+    /// sequence gets a copy (of a system message, a picture, the question of another branch) and the other conversation
+    /// keeps its cache, unless memory for both cannot be had.
+    fn is_handed_on(&self, index: usize, len: usize, capacity: usize) -> bool {
+        let kept = &self.finished[index].cache;
+        let both = self.live_bytes + self.bytes(kept.capacity()) + self.bytes(capacity);
+        kept.len() <= len + SMALL_REST || both > self.budget
     }
 
-    fn take_over(&mut self, index: usize, len: usize) -> Acquired {
+    fn hand_on(&mut self, index: usize, len: usize) -> Acquired {
         let mut cache = self.finished.remove(index).cache;
         self.live_bytes += self.bytes(cache.capacity());
         cache.truncate(len);
         Acquired { cache, reused: len }
     }
 
-    /// Copies a prefix of a finished cache, which thereby counts as just used.
-    fn fork_finished(&mut self, index: usize, len: usize, capacity: usize) -> Result<Acquired> {
-        let cache = self.finished[index].cache.fork(len, capacity)?;
-        let given_up = self.mostly_matches(index, len);
-        let source = self.finished.remove(index);
-        if !given_up {
-            self.finished.push(source);
-        }
-        Ok(Acquired { cache, reused: len })
+    /// Makes a finished cache the one that was used last; where it is now.
+    fn touch(&mut self, index: usize) -> usize {
+        let used = self.finished.remove(index);
+        self.finished.push(used);
+        self.finished.len() - 1
     }
 
-    /// Drops finished caches, oldest first and `keep` last, until `need` more bytes fit. Returns where `keep` is now.
-    fn make_room(&mut self, need: usize, mut keep: Option<usize>) -> Option<usize> {
-        while self.live_bytes + self.finished_bytes() + need > self.budget && !self.finished.is_empty() {
-            let oldest = usize::from(keep == Some(0));
-            if oldest < self.finished.len() {
-                self.finished.remove(oldest);
-                keep = keep.map(|k| k - usize::from(oldest < k));
-            } else {
-                self.finished.clear();
-                keep = None;
-            }
+    /// Drops finished caches, the oldest first, until `need` more bytes fit. How many had to go.
+    fn make_room(&mut self, need: usize) -> usize {
+        let over = |pool: &Self| pool.live_bytes + pool.finished_bytes() + need > pool.budget;
+        let before = self.finished.len();
+        while over(self) && !self.finished.is_empty() {
+            self.finished.remove(0);
         }
-        keep
+        before - self.finished.len()
     }
+}
 
-    fn fresh(&self, capacity: usize) -> Result<Acquired> {
-        let cache = SequenceCache::new(&self.shape, capacity, self.dtype, &self.device)?;
-        Ok(Acquired { cache, reused: 0 })
-    }
+/// Positions that `known` can lend a prompt: what both begin with, but for the prompt's last, whose logits are wanted.
+fn common(known: &[Position], prompt: &[Position]) -> usize {
+    let wanted = &prompt[..prompt.len().saturating_sub(1)];
+    known.iter().zip(wanted).take_while(|(a, b)| a == b).count()
 }
 
 /// Positions to allocate for a sequence that can grow to `positions` within `context`.

@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::caches::capacity_for;
 use crate::request::{Event, PromptPart, Request};
 use crate::sampler::SamplingError;
-use crate::scheduler::Scheduler;
-use crate::sequence::Job;
+use crate::scheduler::{Scheduler, Start};
+use crate::sequence::{Job, identify};
 use crate::stats::Stats;
 
 /// Bounds of what one refused request is told to wait.
@@ -222,7 +222,8 @@ impl Engine {
         let (sender, events) = unbounded_channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = CancelHandle(Arc::clone(&cancelled));
-        let job = Job { request, events: sender, cancelled, submitted: Instant::now() };
+        let positions = identify(&request.prompt);
+        let job = Job { request, positions, events: sender, cancelled, submitted: Instant::now() };
         let mut inbox = self.shared.inbox();
         if inbox.closed {
             return Err(SubmitError::ShutDown);
@@ -373,12 +374,21 @@ fn let_go(shared: &Shared, scheduler: &mut Scheduler) {
 
 /// Starts waiting jobs, the oldest first, while there is room. The inbox stays open meanwhile: a cache takes time to make.
 fn admit(shared: &Shared, scheduler: &mut Scheduler) {
+    let mut back = Vec::new();
     while scheduler.has_room() {
-        let Some(job) = shared.inbox().waiting.pop_front() else { return };
-        if let Some(job) = scheduler.start(job) {
-            shared.inbox().waiting.push_front(job);
-            return;
+        let Some(job) = shared.inbox().waiting.pop_front() else { break };
+        match scheduler.start(job) {
+            Start::Done => {}
+            Start::Later(job) => back.push(job),
+            Start::NoMemory(job) => {
+                back.push(job);
+                break;
+            }
         }
+    }
+    let mut inbox = shared.inbox();
+    for job in back.into_iter().rev() {
+        inbox.waiting.push_front(job);
     }
 }
 

@@ -8,9 +8,19 @@ use jnana_models::tokenizer::Tokenizer;
 use crate::caches::{CachePool, LiveCache, capacity_for};
 use crate::engine::EngineConfig;
 use crate::request::{Event, FinishReason, Usage};
-use crate::sequence::{Job, Sequence, identify};
+use crate::sequence::{Job, Sequence};
 use crate::stats::Stats;
 use crate::step;
+
+/// What became of a job that was to start.
+pub(crate) enum Start {
+    /// It runs, or it has ended with an error.
+    Done,
+    /// A running sequence reads the beginning of its prompt: it shall start when that can be copied.
+    Later(Job),
+    /// Its cache has to wait for memory, and so have those behind it.
+    NoMemory(Job),
+}
 
 /// The state of the engine thread.
 pub(crate) struct Scheduler {
@@ -59,24 +69,26 @@ impl Scheduler {
         }
     }
 
-    /// Starts a job, or gives it back when its cache has to wait for memory.
-    pub fn start(&mut self, job: Job) -> Option<Job> {
-        let positions = identify(&job.request.prompt);
-        let room = self.config.context - positions.len();
+    /// Starts a job, or gives it back when it has to wait.
+    pub fn start(&mut self, job: Job) -> Start {
+        let room = self.config.context - job.positions.len();
         let max_new = room.min(job.request.stop.max_tokens);
-        let capacity = capacity_for(positions.len() + max_new, self.config.context);
+        let capacity = capacity_for(job.positions.len() + max_new, self.config.context);
         let live: Vec<LiveCache<'_>> = self.live.iter().map(|s| (s.positions(), &s.cache)).collect();
-        match self.pool.acquire(&positions, capacity, &live) {
+        if self.pool.is_being_read(&job.positions, &live) {
+            return Start::Later(job);
+        }
+        match self.pool.acquire(&job.positions, capacity, &live) {
             Ok(Some(acquired)) => {
-                self.live.push(Sequence::new(job, positions, acquired, max_new, &self.tokenizer));
-                None
+                self.live.push(Sequence::new(job, acquired, max_new, &self.tokenizer));
+                Start::Done
             }
-            Ok(None) => Some(job),
+            Ok(None) => Start::NoMemory(job),
             Err(error) => {
                 tracing::error!(%error, capacity, "no cache for a request");
                 self.stats.failed += 1;
                 job.end(Event::Failed(format!("allocate a cache of {capacity} positions: {error}")));
-                None
+                Start::Done
             }
         }
     }
@@ -133,7 +145,7 @@ impl Scheduler {
 
     /// Ends a job that never ran because nobody waits for it.
     pub fn drop_waiting(&mut self, job: Job) {
-        let usage = Usage { prompt_positions: job.prompt_positions(), ..Usage::default() };
+        let usage = Usage { prompt_positions: job.positions.len(), ..Usage::default() };
         self.stats.count_end(&usage, FinishReason::Cancelled, Duration::ZERO);
         job.end(Event::Finished { reason: FinishReason::Cancelled, usage });
     }

@@ -17,6 +17,8 @@ use crate::stop::StopFilter;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub request: Request,
+    /// The identities of the prompt's positions.
+    pub positions: Vec<Position>,
     pub events: UnboundedSender<Event>,
     pub cancelled: Arc<AtomicBool>,
     pub submitted: Instant,
@@ -26,11 +28,6 @@ impl Job {
     /// Nobody wants the answer any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.events.is_closed()
-    }
-
-    /// Positions of the prompt.
-    pub fn prompt_positions(&self) -> usize {
-        self.request.prompt.iter().map(PromptPart::positions).sum()
     }
 
     /// Ends a job that never ran.
@@ -88,18 +85,13 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// A sequence that starts to run. `positions` are the prompt's, `max_new` what the context allows at most.
-    pub fn new(
-        job: Job,
-        positions: Vec<Position>,
-        acquired: Acquired,
-        max_new: usize,
-        tokenizer: &Tokenizer,
-    ) -> Self {
+    /// A sequence that starts to run. `max_new` is what the context allows at most.
+    pub fn new(mut job: Job, acquired: Acquired, max_new: usize, tokenizer: &Tokenizer) -> Self {
+        let positions = std::mem::take(&mut job.positions);
         let usage = Usage {
             prompt_positions: positions.len(),
             reused_positions: acquired.reused,
-            completion_tokens: 0,
+            ..Usage::default()
         };
         Self {
             sampler: Sampler::new(job.request.sampling.clone(), tokens(&positions)),

@@ -80,28 +80,42 @@ impl SequenceCache {
         self.len = self.len.min(len);
     }
 
+    /// The first `len` positions in a cache with room for `capacity`. Layer by layer, so that two whole caches never exist
+    /// at once.
+    ///
+    /// # Errors
+    /// When `len` exceeds either cache, or the device has no memory left.
+    pub fn resized(self, len: usize, capacity: usize) -> Result<Self> {
+        self.holds(len, capacity)?;
+        let moved = |slab: Tensor| beginning(&slab, len, capacity);
+        Ok(Self {
+            keys: self.keys.into_iter().map(moved).collect::<Result<_>>()?,
+            values: self.values.into_iter().map(moved).collect::<Result<_>>()?,
+            len,
+            capacity,
+        })
+    }
+
     /// A copy of the first `len` positions with room for `capacity`.
     ///
     /// # Errors
     /// When `len` exceeds either cache, or the device has no memory left.
     pub fn fork(&self, len: usize, capacity: usize) -> Result<Self> {
-        if len > self.len || len > capacity {
-            candle_core::bail!("fork of {len} positions from {} into {capacity}", self.len);
-        }
-        let copy = |slab: &Tensor| -> Result<Tensor> {
-            let (heads, _, head_dim) = slab.dims3()?;
-            let new = Tensor::zeros((heads, capacity, head_dim), slab.dtype(), slab.device())?;
-            if len > 0 {
-                new.slice_set(&slab.narrow(1, 0, len)?.contiguous()?, 1, 0)?;
-            }
-            Ok(new)
-        };
+        self.holds(len, capacity)?;
+        let copy = |slab: &Tensor| beginning(slab, len, capacity);
         Ok(Self {
             keys: self.keys.iter().map(copy).collect::<Result<_>>()?,
             values: self.values.iter().map(copy).collect::<Result<_>>()?,
             len,
             capacity,
         })
+    }
+
+    fn holds(&self, len: usize, capacity: usize) -> Result<()> {
+        if len > self.len || len > capacity {
+            candle_core::bail!("fork of {len} positions from {} into {capacity}", self.len);
+        }
+        Ok(())
     }
 
     /// Writes the keys and values (`[kv_heads, t, head_dim]`) of `layer` behind the valid positions.
@@ -130,6 +144,16 @@ impl SequenceCache {
     pub(crate) fn advance(&mut self, t: usize) {
         self.len += t;
     }
+}
+
+/// A slab `[heads, capacity, head_dim]` of its own with the first `len` positions of another.
+fn beginning(slab: &Tensor, len: usize, capacity: usize) -> Result<Tensor> {
+    let (heads, _, head_dim) = slab.dims3()?;
+    let new = Tensor::zeros((heads, capacity, head_dim), slab.dtype(), slab.device())?;
+    if len > 0 {
+        new.slice_set(&slab.narrow(1, 0, len)?.contiguous()?, 1, 0)?;
+    }
+    Ok(new)
 }
 
 /// Some new positions of one sequence within a ragged step.

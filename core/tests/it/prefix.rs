@@ -75,6 +75,44 @@ fn a_short_common_beginning_leaves_the_other_conversation_its_cache() {
 }
 
 #[test]
+fn two_conversations_with_one_beginning_keep_a_cache_each() {
+    let rig = Rig::network(config());
+    let system = "You answer in few words. Never say more than you were asked. ";
+    let [sea, birds] =
+        ["Tell me of the sea.", "Name three birds."].map(|question| format!("{system}{question}"));
+    rig.ask(request(&sea, 20));
+    assert_eq!(rig.ask(request(&birds, 20)).usage().reused_positions, system.len());
+    for question in [&sea, &birds, &sea, &birds] {
+        let next = format!("{question} And?");
+        let outcome = rig.ask(request(&next, 20));
+        assert!(outcome.usage().reused_positions >= question.len(), "{:?}", outcome.usage());
+        assert_eq!(outcome.text, fresh(&bytes(&next), 20));
+    }
+}
+
+#[test]
+fn a_conversation_that_outgrows_its_cache_takes_it_along() {
+    // The caches of 64 and 128 positions do not fit side by side.
+    let rig = Rig::network(EngineConfig { cache_bytes: 130 * CACHE_BYTES, ..config() });
+    let question = "A question of fifty positions, as it was counted..";
+    rig.ask(request(question, 10));
+    let next = format!("{question} And one that goes on for forty or more.");
+    let outcome = rig.ask(request(&next, 10));
+    assert!(outcome.usage().reused_positions >= question.len(), "{:?}", outcome.usage());
+    assert_eq!(outcome.text, fresh(&bytes(&next), 10));
+}
+
+#[test]
+fn what_was_used_last_stays_longest() {
+    // Two of 64 positions fit.
+    let rig = Rig::network(EngineConfig { cache_bytes: 130 * CACHE_BYTES, ..config() });
+    for text in ["first one", "second one", "first one", "third one"] {
+        rig.ask(request(text, 4));
+    }
+    assert_eq!(rig.ask(request("first one", 4)).usage().reused_positions, 8);
+}
+
+#[test]
 fn old_caches_make_room_for_new_requests() {
     // Two of 64 positions fit.
     let rig = Rig::network(EngineConfig { cache_bytes: 130 * CACHE_BYTES, ..config() });

@@ -121,6 +121,38 @@ fn a_long_prompt_does_not_hold_up_a_running_answer() {
 }
 
 #[test]
+fn a_request_waits_for_its_beginning_and_those_behind_it_do_not() {
+    let rig = Rig::counting(EngineConfig { prefill_rows: 16, ..config() });
+    let beginning = "0123456789".repeat(8);
+    rig.control.close();
+    let first = rig.submit(request(&format!("{beginning}a"), 3)).unwrap();
+    rig.control.wait_for_step(1);
+    let same = rig.submit(request(&format!("{beginning}k"), 3)).unwrap();
+    let other = rig.submit(request("p", 2)).unwrap();
+    rig.control.permit(1);
+    assert_eq!(rig.control.wait_for_step(2), [16, 1], "the one that shares the beginning is not there yet");
+    rig.control.open();
+    let (first, same, other) = (collect(first), collect(same), collect(other));
+    assert_eq!((first.text.as_str(), same.text.as_str(), other.text.as_str()), ("bcd", "lmn", "qr"));
+    // It started when less than a turn was left to wait for.
+    assert_eq!(same.usage().reused_positions, 64);
+}
+
+#[test]
+fn a_request_whose_beginning_is_read_no_more_reads_it_itself() {
+    let rig = Rig::counting(EngineConfig { prefill_rows: 16, ..config() });
+    let beginning = "0123456789".repeat(8);
+    rig.control.close();
+    let first = rig.submit(request(&format!("{beginning}a"), 3)).unwrap();
+    rig.control.wait_for_step(1);
+    let same = rig.submit(request(&format!("{beginning}k"), 3)).unwrap();
+    first.cancel.cancel();
+    rig.control.open();
+    let same = collect(same);
+    assert_eq!((same.text.as_str(), same.usage().reused_positions), ("lmn", 16));
+}
+
+#[test]
 fn shutting_down_lets_answers_end() {
     let rig = Rig::counting(EngineConfig { max_live: 1, ..config() });
     let answers = ["a", "k"].map(|text| rig.submit(request(text, 5)).unwrap());

@@ -124,16 +124,18 @@ fn rows_that_see_nothing_are_numbers() {
 }
 
 #[test]
-fn a_forked_and_a_truncated_cache_go_on_as_if_alone() {
+fn a_forked_a_resized_and_a_truncated_cache_go_on_as_if_alone() {
     let decoder = load(&network("llama_untied"));
     let (ids, logits) = expected("llama_untied");
     let (row, want) = (ids.get(0).unwrap(), logits.get(0).unwrap());
     let mut first = cache(decoder.as_ref(), 30);
     step(decoder.as_ref(), &row.narrow(0, 0, 10).unwrap(), &mut first);
     let mut fork = first.fork(8, 23).unwrap();
+    let mut resized = first.fork(10, 11).unwrap().resized(9, 23).unwrap();
+    assert_eq!((resized.len(), resized.capacity()), (9, 23));
     step(decoder.as_ref(), &ids.get(1).unwrap().narrow(0, 0, 13).unwrap(), &mut first);
     first.truncate(10);
-    for (cache, start) in [(&mut fork, 8), (&mut first, 10)] {
+    for (cache, start) in [(&mut fork, 8), (&mut resized, 9), (&mut first, 10)] {
         let got = step(decoder.as_ref(), &row.narrow(0, start, 23 - start).unwrap(), cache);
         assert_close(&got, &want.narrow(0, start, 23 - start).unwrap(), 1e-4, "continued");
     }
