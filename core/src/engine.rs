@@ -30,9 +30,11 @@ pub struct EngineConfig {
     pub max_live: usize,
     /// Requests that may wait; one more is refused.
     pub max_queued: usize,
-    /// Rows of prompts in one step, beside one row for each running answer. Less keeps answers flowing while a long prompt
-    /// is read, more reads it faster.
+    /// Rows of prompts in a step while no answer grows.
     pub prefill_rows: usize,
+    /// Rows of prompts in a step beside the rows of answers. Less keeps answers flowing while a long prompt is read, more
+    /// reads it faster.
+    pub prefill_rows_beside: usize,
     /// Bytes for all key/value caches together.
     pub cache_bytes: usize,
     /// Number type of the caches; `None` is the decoder's.
@@ -40,13 +42,15 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// 2,048 positions, 8 running and 32 waiting requests, 128 prefill rows, 1 GiB of caches of the decoder's type.
+    /// 2,048 positions, 8 running and 32 waiting requests, 128 prefill rows and 32 beside answers, 1 GiB of caches of
+    /// the decoder's type.
     fn default() -> Self {
         Self {
             context: 2048,
             max_live: 8,
             max_queued: 32,
             prefill_rows: 128,
+            prefill_rows_beside: 32,
             cache_bytes: 1 << 30,
             cache_dtype: None,
         }
@@ -183,6 +187,7 @@ impl Engine {
             max_live: config.max_live.max(1),
             max_queued: config.max_queued.max(1),
             prefill_rows: config.prefill_rows.max(1),
+            prefill_rows_beside: config.prefill_rows_beside.max(1),
             ..config
         };
         let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());

@@ -10,7 +10,7 @@ use crate::engine::EngineConfig;
 use crate::request::{Event, FinishReason, Usage};
 use crate::sequence::{Job, Sequence};
 use crate::stats::Stats;
-use crate::step;
+use crate::step::{self, Load};
 
 /// What became of a job that was to start.
 pub(crate) enum Start {
@@ -80,7 +80,8 @@ impl Scheduler {
         }
         match self.pool.acquire(&job.positions, capacity, &live) {
             Ok(Some(acquired)) => {
-                self.live.push(Sequence::new(job, acquired, max_new, &self.tokenizer));
+                let sequence = Sequence::new(job, acquired, max_new, self.stats.steps, &self.tokenizer);
+                self.live.push(sequence);
                 Start::Done
             }
             Ok(None) => Start::NoMemory(job),
@@ -98,20 +99,36 @@ impl Scheduler {
         if self.live.is_empty() {
             return;
         }
-        let pending: Vec<usize> = self.live.iter().map(Sequence::pending).collect();
-        let rows = step::plan(&pending, self.config.prefill_rows);
+        let loads: Vec<Load> = self.live.iter().map(Sequence::load).collect();
+        let rows = self.share_rows(&loads);
         let started = Instant::now();
         let outcome = step::run(self.decoder.as_ref(), &mut self.live, &rows);
-        self.stats.count_step(&pending, &rows, started.elapsed());
+        self.stats.count_step(&loads, &rows, started.elapsed());
         match outcome {
-            Ok(logits) => self.advance(&pending, &rows, logits),
+            Ok(logits) => self.advance(&loads, &rows, logits),
             Err(message) => self.fail_all(&message),
         }
     }
 
+    /// Rows of each sequence, and who has had a turn by them. A step in which answers grow reads less of the prompts, for
+    /// the answers' next tokens wait until it ends.
+    fn share_rows(&mut self, loads: &[Load]) -> Vec<usize> {
+        let budget = match loads.iter().any(|load| load.is_writing()) {
+            true => self.config.prefill_rows_beside,
+            false => self.config.prefill_rows,
+        };
+        let rows = step::plan(loads, budget);
+        for ((sequence, load), &rows) in self.live.iter_mut().zip(loads).zip(&rows) {
+            if load.had_turn(rows, budget) {
+                sequence.turn = self.stats.steps + 1;
+            }
+        }
+        rows
+    }
+
     /// Draws a token for each sequence whose prompt is computed; `logits` are theirs in order.
-    fn advance(&mut self, pending: &[usize], rows: &[usize], logits: Vec<Vec<f32>>) {
-        let drawing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i] == pending[i]).collect();
+    fn advance(&mut self, loads: &[Load], rows: &[usize], logits: Vec<Vec<f32>>) {
+        let drawing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i] == loads[i].pending).collect();
         // From the back, so that ending one does not move those still to come.
         for (index, mut logits) in drawing.into_iter().zip(logits).rev() {
             match self.live[index].advance(&mut logits) {

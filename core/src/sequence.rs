@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::caches::{Acquired, Position};
 use crate::request::{Embeddings, Event, FinishReason, PromptPart, Request, Usage};
 use crate::sampler::{SampleError, Sampler};
+use crate::step::Load;
 use crate::stop::StopFilter;
 
 /// A request with its way back.
@@ -77,6 +78,8 @@ pub(crate) struct Sequence {
     /// Embeddings of the prompt, each with the position of its first row.
     embeddings: Vec<(usize, Arc<Embeddings>)>,
     pub cache: SequenceCache,
+    /// The step of its last turn to read its prompt, or the one at which it started.
+    pub turn: u64,
     sampler: Sampler,
     text: TokenStream,
     stop: StopFilter,
@@ -85,8 +88,8 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// A sequence that starts to run. `max_new` is what the context allows at most.
-    pub fn new(mut job: Job, acquired: Acquired, max_new: usize, tokenizer: &Tokenizer) -> Self {
+    /// A sequence that starts to run at step `turn`. `max_new` is what the context allows at most.
+    pub fn new(mut job: Job, acquired: Acquired, max_new: usize, turn: u64, tokenizer: &Tokenizer) -> Self {
         let positions = std::mem::take(&mut job.positions);
         let usage = Usage {
             prompt_positions: positions.len(),
@@ -100,6 +103,7 @@ impl Sequence {
             embeddings: place_embeddings(&job.request.prompt),
             max_new: max_new.min(job.request.stop.max_tokens),
             cache: acquired.cache,
+            turn,
             positions,
             job,
             usage,
@@ -119,6 +123,11 @@ impl Sequence {
     /// Positions that are known and not computed; one while an answer is being written.
     pub fn pending(&self) -> usize {
         self.positions.len() - self.cache.len()
+    }
+
+    /// What it waits for.
+    pub fn load(&self) -> Load {
+        Load { pending: self.pending(), turn: self.turn }
     }
 
     /// What it took so far.

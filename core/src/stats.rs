@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::request::{FinishReason, Usage};
+use crate::step::Load;
 
 /// Weight of the newest answer in the running mean of answer times.
 const NEWEST: f64 = 0.2;
@@ -47,10 +48,10 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts a step of `rows[i]` rows out of `pending[i]`.
-    pub(crate) fn count_step(&mut self, pending: &[usize], rows: &[usize], time: Duration) {
+    /// Counts a step of `rows[i]` rows for `loads[i]`.
+    pub(crate) fn count_step(&mut self, loads: &[Load], rows: &[usize], time: Duration) {
         let total: usize = rows.iter().sum();
-        let decode = pending.iter().filter(|&&p| p == 1).count();
+        let decode = loads.iter().filter(|load| load.is_writing()).count();
         self.steps += 1;
         self.decode_rows += decode as u64;
         self.prefill_rows += (total - decode) as u64;

@@ -7,17 +7,49 @@ use jnana_models::decoder::{Decoder, Span};
 
 use crate::sequence::{Input, Sequence};
 
-/// Shares `budget` rows of prefill among the sequences, by what each has pending. Sequences with one pending row (those
-/// that write their answer) always get it; the others get equal shares, and what a short one leaves goes to the longer.
-pub(crate) fn plan(pending: &[usize], budget: usize) -> Vec<usize> {
-    let mut rows: Vec<usize> = pending.iter().map(|&p| p.min(1)).collect();
-    let mut prefills: Vec<usize> = (0..pending.len()).filter(|&i| pending[i] > 1).collect();
-    prefills.sort_by_key(|&i| pending[i]);
-    let mut left = budget;
-    for (done, &index) in prefills.iter().enumerate() {
-        let share = (left / (prefills.len() - done)).max(1);
-        rows[index] = pending[index].min(share);
-        left = left.saturating_sub(rows[index]);
+/// Rows of a turn. Attention reads a prompt's whole cache for it, however few they are, so a small step reads one long
+/// prompt after the other instead of a row or two of each.
+const TURN: usize = 32;
+
+/// What a sequence waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Positions that are known and not computed; one while an answer is being written.
+    pub pending: usize,
+    /// The step of its last turn, or the one at which it started.
+    pub turn: u64,
+}
+
+impl Load {
+    /// The sequence writes: one more row gives its next token.
+    pub fn is_writing(self) -> bool {
+        self.pending == 1
+    }
+
+    /// Whether `rows` were all that a turn can be in a step of `budget` rows. Who got less comes first in the next step.
+    pub fn had_turn(self, rows: usize, budget: usize) -> bool {
+        rows >= self.pending.min(TURN).min(budget)
+    }
+}
+
+/// Rows of each sequence in the next step. Those that write always get theirs. Those that read take turns of `budget` rows,
+/// first who has waited longest; what is left when each has had a turn goes to all in equal shares, and what a short prompt
+/// leaves of its share to the longer.
+pub(crate) fn plan(loads: &[Load], budget: usize) -> Vec<usize> {
+    let mut rows: Vec<usize> = loads.iter().map(|load| usize::from(load.is_writing())).collect();
+    let mut reading: Vec<usize> = (0..loads.len()).filter(|&i| !loads[i].is_writing()).collect();
+    let mut left = budget.max(1);
+    reading.sort_by_key(|&i| loads[i].turn);
+    for &index in &reading {
+        rows[index] = loads[index].pending.min(TURN).min(left);
+        left -= rows[index];
+    }
+    reading.sort_by_key(|&i| loads[i].pending);
+    for (done, &index) in reading.iter().enumerate() {
+        let share = left / (reading.len() - done);
+        let more = share.min(loads[index].pending - rows[index]);
+        rows[index] += more;
+        left -= more;
     }
     rows
 }
@@ -51,6 +83,7 @@ fn forward(decoder: &dyn Decoder, sequences: &mut [Sequence], rows: &[usize]) ->
     let mut spans: Vec<Span<'_>> = sequences
         .iter_mut()
         .zip(rows)
+        .filter(|(_, rows)| **rows > 0)
         .map(|(sequence, &rows)| Span { cache: &mut sequence.cache, rows })
         .collect();
     let hidden = decoder.forward_ragged(&input, &mut spans)?;
@@ -106,20 +139,46 @@ fn embed(decoder: &dyn Decoder, ids: &mut Vec<u32>, pieces: &mut Vec<Tensor>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::plan;
+    use super::*;
 
-    #[test]
-    fn answers_always_advance_and_prefill_is_shared() {
-        assert_eq!(plan(&[1, 1, 500], 128), [1, 1, 128]);
-        assert_eq!(plan(&[500, 10, 1, 500], 128), [59, 10, 1, 59]);
-        assert_eq!(plan(&[300, 300], 128), [64, 64]);
-        assert_eq!(plan(&[60, 60], 128), [60, 60]);
-        assert_eq!(plan(&[], 128), [0; 0]);
+    /// The plan for sequences that have never had a turn.
+    fn rows(pending: &[usize], budget: usize) -> Vec<usize> {
+        plan(&pending.iter().map(|&pending| Load { pending, turn: 0 }).collect::<Vec<_>>(), budget)
     }
 
     #[test]
-    fn a_small_budget_starves_nobody() {
-        assert_eq!(plan(&[9, 9, 9], 2), [1, 1, 1]);
-        assert_eq!(plan(&[5], 0), [1]);
+    fn answers_always_advance_and_prefill_is_shared() {
+        assert_eq!(rows(&[1, 1, 500], 128), [1, 1, 128]);
+        assert_eq!(rows(&[500, 10, 1, 500], 128), [59, 10, 1, 59]);
+        assert_eq!(rows(&[300, 300], 128), [64, 64]);
+        assert_eq!(rows(&[60, 60], 128), [60, 60]);
+        assert_eq!(rows(&[], 128), [0; 0]);
+    }
+
+    #[test]
+    fn a_small_budget_is_not_cut_to_pieces() {
+        assert_eq!(rows(&[300, 300, 1, 300], 32), [32, 0, 1, 0]);
+        assert_eq!(rows(&[10, 10, 10, 10], 32), [10, 10, 10, 2]);
+        assert_eq!(rows(&[9, 9, 9], 2), [2, 0, 0]);
+        assert_eq!(rows(&[5], 0), [1]);
+    }
+
+    #[test]
+    fn long_prompts_take_turns() {
+        let mut loads = [100, 50, 100].map(|pending| Load { pending, turn: 0 });
+        let mut steps = Vec::new();
+        for step in 1..=8 {
+            let rows = plan(&loads, 32);
+            for (load, &rows) in loads.iter_mut().zip(&rows) {
+                load.turn = if load.had_turn(rows, 32) { step } else { load.turn };
+                load.pending -= rows;
+            }
+            steps.push(rows);
+        }
+        let turns = [[32, 0, 0], [0, 32, 0], [0, 0, 32], [32, 0, 0]];
+        // The second prompt needs less than a turn: the third begins with the rest and has its turn then.
+        let rests = [[0, 18, 14], [0, 0, 32], [32, 0, 0], [4, 0, 22]];
+        assert_eq!(steps, [turns, rests].concat());
+        assert!(loads.iter().all(|load| load.pending == 0));
     }
 }

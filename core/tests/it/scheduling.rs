@@ -101,7 +101,7 @@ fn a_waiting_request_can_be_cancelled_before_it_runs() {
 
 #[test]
 fn a_long_prompt_does_not_hold_up_a_running_answer() {
-    let rig = Rig::counting(EngineConfig { prefill_rows: 64, ..config() });
+    let rig = Rig::counting(EngineConfig { prefill_rows_beside: 64, ..config() });
     rig.control.close();
     let runs = rig.submit(request("a", 12)).unwrap();
     rig.control.wait_for_step(1);
@@ -121,8 +121,22 @@ fn a_long_prompt_does_not_hold_up_a_running_answer() {
 }
 
 #[test]
+fn prompts_are_read_in_smaller_steps_beside_an_answer() {
+    let rig = Rig::counting(EngineConfig { prefill_rows: 64, prefill_rows_beside: 16, ..config() });
+    rig.control.close();
+    let long = rig.submit(request(&"k".repeat(150), 2)).unwrap();
+    assert_eq!(rig.control.wait_for_step(1), [64]);
+    let runs = rig.submit(request("a", 2)).unwrap();
+    rig.control.permit(1);
+    assert_eq!(rig.control.wait_for_step(2), [16, 1]);
+    rig.control.open();
+    assert_eq!((collect(long).text.as_str(), collect(runs).text.as_str()), ("lm", "bc"));
+    assert_eq!(rig.control.steps()[3], [54], "the answer is whole, and the step as large as can be");
+}
+
+#[test]
 fn a_request_waits_for_its_beginning_and_those_behind_it_do_not() {
-    let rig = Rig::counting(EngineConfig { prefill_rows: 16, ..config() });
+    let rig = Rig::counting(EngineConfig { prefill_rows: 16, prefill_rows_beside: 16, ..config() });
     let beginning = "0123456789".repeat(8);
     rig.control.close();
     let first = rig.submit(request(&format!("{beginning}a"), 3)).unwrap();

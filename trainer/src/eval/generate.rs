@@ -72,6 +72,8 @@ impl Generator {
             context: card.context,
             max_live: TOGETHER,
             max_queued: 2 * TOGETHER,
+            // Nobody watches these answers grow.
+            prefill_rows_beside: EngineConfig::default().prefill_rows,
             ..EngineConfig::default()
         };
         let engine = Engine::start(decoder, tokenizer.clone(), config);
