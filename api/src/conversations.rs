@@ -197,6 +197,12 @@ pub struct Details {
     pub reused_positions: u32,
     /// Tokens of the answer.
     pub answer_tokens: u32,
+    /// Tokens that were guessed from what the conversation says and computed along; messages of older versions have none.
+    #[serde(default)]
+    pub proposed_tokens: u32,
+    /// Those of them that the answer said next.
+    #[serde(default)]
+    pub accepted_tokens: u32,
     /// Oldest turns that did not fit into the context and were left out.
     pub dropped_turns: u32,
     /// `stop`, `length` or `cancelled`.

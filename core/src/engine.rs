@@ -35,6 +35,10 @@ pub struct EngineConfig {
     /// Rows of prompts in a step beside the rows of answers. Less keeps answers flowing while a long prompt is read, more
     /// reads it faster.
     pub prefill_rows_beside: usize,
+    /// Most tokens that are guessed for one answer in a step; 0 never guesses. Answers are the same with any number.
+    pub guess_rows: usize,
+    /// What a row more costs, as a share of a step of one row, from 0 to 1. The higher, the surer a guess has to be.
+    pub row_cost: f64,
     /// Bytes for all key/value caches together.
     pub cache_bytes: usize,
     /// Number type of the caches; `None` is the decoder's.
@@ -42,8 +46,8 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// 2,048 positions, 8 running and 32 waiting requests, 128 prefill rows and 32 beside answers, 1 GiB of caches of
-    /// the decoder's type.
+    /// 2,048 positions, 8 running and 32 waiting requests, 128 prefill rows and 32 beside answers, 8 guesses, a third of a
+    /// step for a row more (quantised weights on two cores), 1 GiB of caches of the decoder's type.
     fn default() -> Self {
         Self {
             context: 2048,
@@ -51,6 +55,8 @@ impl Default for EngineConfig {
             max_queued: 32,
             prefill_rows: 128,
             prefill_rows_beside: 32,
+            guess_rows: 8,
+            row_cost: 0.33,
             cache_bytes: 1 << 30,
             cache_dtype: None,
         }
@@ -188,6 +194,7 @@ impl Engine {
             max_queued: config.max_queued.max(1),
             prefill_rows: config.prefill_rows.max(1),
             prefill_rows_beside: config.prefill_rows_beside.max(1),
+            row_cost: config.row_cost.clamp(0., 1.),
             ..config
         };
         let dtype = config.cache_dtype.unwrap_or_else(|| decoder.dtype());

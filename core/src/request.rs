@@ -107,6 +107,10 @@ pub struct Usage {
     pub reused_positions: usize,
     /// New tokens.
     pub completion_tokens: usize,
+    /// Tokens that were guessed and computed along with the one before them.
+    pub proposed_tokens: usize,
+    /// Those of them that were what the answer said next.
+    pub accepted_tokens: usize,
 }
 
 /// What the engine tells of a request, in this order: text any number of times, then finished or failed, then nothing more.

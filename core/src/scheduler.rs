@@ -7,10 +7,11 @@ use jnana_models::tokenizer::Tokenizer;
 
 use crate::caches::{CachePool, LiveCache, capacity_for};
 use crate::engine::EngineConfig;
+use crate::guesses::break_even;
 use crate::request::{Event, FinishReason, Usage};
 use crate::sequence::{Job, Sequence};
 use crate::stats::Stats;
-use crate::step::{self, Load};
+use crate::step::{self, Drawable, Load};
 
 /// What became of a job that was to start.
 pub(crate) enum Start {
@@ -100,12 +101,13 @@ impl Scheduler {
             return;
         }
         let loads: Vec<Load> = self.live.iter().map(Sequence::load).collect();
-        let rows = self.share_rows(&loads);
+        let mut rows = self.share_rows(&loads);
+        self.guess_ahead(&loads, &mut rows);
         let started = Instant::now();
         let outcome = step::run(self.decoder.as_ref(), &mut self.live, &rows);
         self.stats.count_step(&loads, &rows, started.elapsed());
         match outcome {
-            Ok(logits) => self.advance(&loads, &rows, logits),
+            Ok(drawable) => self.advance(drawable),
             Err(message) => self.fail_all(&message),
         }
     }
@@ -126,11 +128,24 @@ impl Scheduler {
         rows
     }
 
-    /// Draws a token for each sequence whose prompt is computed; `logits` are theirs in order.
-    fn advance(&mut self, loads: &[Load], rows: &[usize], logits: Vec<Vec<f32>>) {
-        let drawing: Vec<usize> = (0..rows.len()).filter(|&i| rows[i] == loads[i].pending).collect();
+    /// Adds rows for guesses to those of the answers, where they pay.
+    fn guess_ahead(&mut self, loads: &[Load], rows: &mut [usize]) {
+        if self.config.guess_rows == 0 {
+            return;
+        }
+        let answers = loads.iter().filter(|load| load.is_writing()).count();
+        let least = break_even(answers, self.config.row_cost);
+        for ((sequence, load), rows) in self.live.iter_mut().zip(loads).zip(rows) {
+            if load.is_writing() {
+                *rows += sequence.guess(self.config.guess_rows, least);
+            }
+        }
+    }
+
+    /// Draws tokens for the sequences whose prompts are computed.
+    fn advance(&mut self, drawable: Vec<Drawable>) {
         // From the back, so that ending one does not move those still to come.
-        for (index, mut logits) in drawing.into_iter().zip(logits).rev() {
+        for Drawable { index, mut logits } in drawable.into_iter().rev() {
             match self.live[index].advance(&mut logits) {
                 Ok(None) => {}
                 Ok(Some(reason)) => self.finish(index, reason),

@@ -9,6 +9,7 @@ use jnana_models::tokenizer::{TokenStream, Tokenizer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::caches::{Acquired, Position};
+use crate::guesses::Guesses;
 use crate::request::{Embeddings, Event, FinishReason, PromptPart, Request, Usage};
 use crate::sampler::{SampleError, Sampler};
 use crate::step::Load;
@@ -78,6 +79,7 @@ pub(crate) struct Sequence {
     /// Embeddings of the prompt, each with the position of its first row.
     embeddings: Vec<(usize, Arc<Embeddings>)>,
     pub cache: SequenceCache,
+    guesses: Guesses,
     /// The step of its last turn to read its prompt, or the one at which it started.
     pub turn: u64,
     sampler: Sampler,
@@ -103,6 +105,7 @@ impl Sequence {
             embeddings: place_embeddings(&job.request.prompt),
             max_new: max_new.min(job.request.stop.max_tokens),
             cache: acquired.cache,
+            guesses: Guesses::default(),
             turn,
             positions,
             job,
@@ -130,6 +133,15 @@ impl Sequence {
         Load { pending: self.pending(), turn: self.turn }
     }
 
+    /// Guesses up to `most` tokens that follow the pending one. How many of them, those with a chance above `least`, the
+    /// next step is to compute along: never more than the answer may still have.
+    pub fn guess(&mut self, most: usize, least: f64) -> usize {
+        self.guesses.look(&self.positions, most, &self.job.request.stop.ids);
+        // The step gives one token more than there are guesses.
+        let room = (self.max_new - self.usage.completion_tokens).saturating_sub(1);
+        self.guesses.choose(room, least)
+    }
+
     /// What it took so far.
     pub fn usage(&self) -> Usage {
         self.usage
@@ -140,17 +152,19 @@ impl Sequence {
         self.job.submitted
     }
 
-    /// The next `rows` positions as runs of one kind.
+    /// The next `rows` positions as runs of one kind; what is more than pending are guesses.
     pub fn inputs(&self, rows: usize) -> impl Iterator<Item = Input<'_>> {
         let mut at = self.cache.len();
-        self.positions[at..at + rows].chunk_by(Position::continues_in).map(move |run| {
+        let known = rows.min(self.pending());
+        let runs = self.positions[at..at + known].chunk_by(Position::continues_in).map(move |run| {
             let first = at;
             at += run.len();
             match run[0] {
                 Position::Token(_) => Input::Tokens(tokens(run).collect()),
                 Position::Row(_, row) => Input::Rows(self.embeddings_at(first), row as usize, run.len()),
             }
-        })
+        });
+        runs.chain((rows > known).then(|| Input::Tokens(self.guesses.computed().to_vec())))
     }
 
     /// The embeddings that cover this position of the prompt.
@@ -159,12 +173,33 @@ impl Sequence {
         &self.embeddings[self.embeddings.partition_point(|&(first, _)| first <= position) - 1].1
     }
 
-    /// Draws the next token and says it; `Some` when the answer is whole.
+    /// Draws the next token and says it, and one more behind each guess that came true; `Some` when the answer is whole.
+    /// `logits` are those behind the last position and behind each guess that was computed along.
     ///
     /// # Errors
-    /// When the logits are nonsense, or the tokenizer cannot say the token.
-    pub fn advance(&mut self, logits: &mut [f32]) -> Result<Option<FinishReason>, AdvanceError> {
-        let token = self.sampler.sample(logits)?;
+    /// When the logits are nonsense, or the tokenizer cannot say a token.
+    pub fn advance(&mut self, logits: &mut [Vec<f32>]) -> Result<Option<FinishReason>, AdvanceError> {
+        let known = self.positions.len();
+        let mut right = 0;
+        let mut end = None;
+        for logits in logits.iter_mut() {
+            let token = self.sampler.sample(logits)?;
+            end = self.take(token)?;
+            let came_true = self.guesses.came_true(right, token);
+            right += usize::from(came_true);
+            if !came_true || end.is_some() {
+                break;
+            }
+        }
+        self.usage.proposed_tokens += logits.len() - 1;
+        self.usage.accepted_tokens += right;
+        // What was computed behind the first wrong guess is none of the answer's.
+        self.cache.truncate(known + right);
+        Ok(end)
+    }
+
+    /// Says a token that was drawn; `Some` when it ends the answer.
+    fn take(&mut self, token: u32) -> Result<Option<FinishReason>, AdvanceError> {
         if self.job.request.stop.ids.contains(&token) {
             return Ok(Some(FinishReason::Stop));
         }

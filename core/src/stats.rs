@@ -35,11 +35,15 @@ pub struct Stats {
     pub reused_positions: u64,
     /// Tokens of ended requests' answers.
     pub completion_tokens: u64,
+    /// Guessed tokens that steps computed along for ended requests.
+    pub proposed_tokens: u64,
+    /// Those of them that the answers said next.
+    pub accepted_tokens: u64,
     /// Steps of the decoder.
     pub steps: u64,
     /// Rows of prompts computed.
     pub prefill_rows: u64,
-    /// Rows of answers computed.
+    /// Rows of answers computed, guesses included.
     pub decode_rows: u64,
     /// Time of steps, the part of prompts by rows.
     pub prefill_time: Duration,
@@ -51,7 +55,8 @@ impl Stats {
     /// Counts a step of `rows[i]` rows for `loads[i]`.
     pub(crate) fn count_step(&mut self, loads: &[Load], rows: &[usize], time: Duration) {
         let total: usize = rows.iter().sum();
-        let decode = loads.iter().filter(|load| load.is_writing()).count();
+        let writing = loads.iter().zip(rows).filter(|(load, _)| load.is_writing());
+        let decode: usize = writing.map(|(_, rows)| rows).sum();
         self.steps += 1;
         self.decode_rows += decode as u64;
         self.prefill_rows += (total - decode) as u64;
@@ -65,6 +70,8 @@ impl Stats {
         self.prompt_positions += usage.prompt_positions as u64;
         self.reused_positions += usage.reused_positions as u64;
         self.completion_tokens += usage.completion_tokens as u64;
+        self.proposed_tokens += usage.proposed_tokens as u64;
+        self.accepted_tokens += usage.accepted_tokens as u64;
         if reason == FinishReason::Cancelled {
             self.cancelled += 1;
             return;

@@ -1,5 +1,6 @@
 //! One forward of the decoder over the next rows of all running sequences.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use candle_core::{Result, Tensor};
@@ -54,8 +55,16 @@ pub(crate) fn plan(loads: &[Load], budget: usize) -> Vec<usize> {
     rows
 }
 
-/// Computes `rows[i]` more positions of `sequences[i]`, and the logits of the sequences that have nothing pending
-/// afterwards: one `Vec` of `vocab` floats each, in their order.
+/// Logits of one sequence: behind its last position, then behind each guess that was computed along.
+pub(crate) struct Drawable {
+    /// Which sequence.
+    pub index: usize,
+    /// `vocab` floats for each row.
+    pub logits: Vec<Vec<f32>>,
+}
+
+/// Computes `rows[i]` more positions of `sequences[i]`, guesses behind the pending ones included, and the logits of the
+/// sequences that have nothing pending afterwards, in their order.
 ///
 /// # Errors
 /// In words, when the decoder fails or panics; the caches of the sequences must then not be used again.
@@ -63,10 +72,10 @@ pub(crate) fn run(
     decoder: &dyn Decoder,
     sequences: &mut [Sequence],
     rows: &[usize],
-) -> std::result::Result<Vec<Vec<f32>>, String> {
+) -> std::result::Result<Vec<Drawable>, String> {
     // After a panic nothing of the step is used again but the decoder, whose forwards change only caches.
     match catch_unwind(AssertUnwindSafe(|| forward(decoder, sequences, rows))) {
-        Ok(Ok(logits)) => Ok(logits),
+        Ok(Ok(drawable)) => Ok(drawable),
         Ok(Err(error)) => Err(error.to_string()),
         Err(payload) => Err(format!("the decoder panicked: {}", panic_message(payload.as_ref()))),
     }
@@ -77,9 +86,9 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
-fn forward(decoder: &dyn Decoder, sequences: &mut [Sequence], rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+fn forward(decoder: &dyn Decoder, sequences: &mut [Sequence], rows: &[usize]) -> Result<Vec<Drawable>> {
     let input = input_rows(decoder, sequences, rows)?;
-    let last = last_rows(sequences, rows);
+    let wanted = wanted_rows(sequences, rows);
     let mut spans: Vec<Span<'_>> = sequences
         .iter_mut()
         .zip(rows)
@@ -87,24 +96,32 @@ fn forward(decoder: &dyn Decoder, sequences: &mut [Sequence], rows: &[usize]) ->
         .map(|(sequence, &rows)| Span { cache: &mut sequence.cache, rows })
         .collect();
     let hidden = decoder.forward_ragged(&input, &mut spans)?;
-    if last.is_empty() {
+    if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted = Tensor::new(last, hidden.device())?;
-    decoder.logits(&hidden.index_select(&wanted, 0)?)?.to_vec2::<f32>()
+    let numbers: Vec<u32> = wanted.iter().flat_map(|(_, rows)| rows.clone()).collect();
+    let hidden = hidden.index_select(&Tensor::new(numbers, hidden.device())?, 0)?;
+    let mut logits = decoder.logits(&hidden)?.to_vec2::<f32>()?.into_iter();
+    let drawable = |(index, rows): (usize, Range<u32>)| Drawable {
+        index,
+        logits: logits.by_ref().take(rows.len()).collect(),
+    };
+    Ok(wanted.into_iter().map(drawable).collect())
 }
 
-/// Rows of the step whose logits are drawn from: the last of each sequence that will have nothing pending.
-fn last_rows(sequences: &[Sequence], rows: &[usize]) -> Vec<u32> {
+/// Rows of the step whose logits are drawn from: the last known one of each sequence that will have nothing pending, and
+/// its guesses.
+fn wanted_rows(sequences: &[Sequence], rows: &[usize]) -> Vec<(usize, Range<u32>)> {
     let mut end = 0;
-    let mut last = Vec::new();
-    for (sequence, &rows) in sequences.iter().zip(rows) {
+    let mut wanted = Vec::new();
+    for (index, (sequence, &rows)) in sequences.iter().zip(rows).enumerate() {
         end += rows as u32;
-        if rows == sequence.pending() {
-            last.push(end - 1);
+        if rows >= sequence.pending() {
+            let guesses = rows - sequence.pending();
+            wanted.push((index, end - 1 - guesses as u32..end));
         }
     }
-    last
+    wanted
 }
 
 /// The step's input, `[n, width]`: tokens through the embedding table, as few calls as possible; embeddings as they are.

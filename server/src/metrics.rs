@@ -40,6 +40,8 @@ struct EngineFigures {
     prompt_positions: Counter,
     reused_positions: Counter,
     tokens: Counter,
+    proposed_tokens: Counter,
+    accepted_tokens: Counter,
     prefill_seconds: Counter<f64, AtomicU64>,
     decode_seconds: Counter<f64, AtomicU64>,
 }
@@ -102,6 +104,8 @@ impl Metrics {
             ("engine_prompt_positions", "Prompt positions of ended requests", &engine.prompt_positions),
             ("engine_reused_positions", "Those of them taken from kept caches", &engine.reused_positions),
             ("engine_tokens", "Tokens of ended answers", &engine.tokens),
+            ("engine_proposed_tokens", "Guessed tokens computed along", &engine.proposed_tokens),
+            ("engine_accepted_tokens", "Those of them that answers said next", &engine.accepted_tokens),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
@@ -129,6 +133,8 @@ impl Metrics {
         count(&engine.prompt_positions, stats.prompt_positions);
         count(&engine.reused_positions, stats.reused_positions);
         count(&engine.tokens, stats.completion_tokens);
+        count(&engine.proposed_tokens, stats.proposed_tokens);
+        count(&engine.accepted_tokens, stats.accepted_tokens);
         // The bits of floats that are not negative are in the order of the floats.
         reach(engine.prefill_seconds.inner(), stats.prefill_time.as_secs_f64().to_bits());
         reach(engine.decode_seconds.inner(), stats.decode_time.as_secs_f64().to_bits());
@@ -183,13 +189,15 @@ mod tests {
         let metrics = Metrics::default();
         let stats =
             Stats { finished: 3, prefill_time: Duration::from_millis(1500), live: 2, ..Stats::default() };
-        metrics.engine(&stats);
+        metrics.engine(&Stats { proposed_tokens: 8, accepted_tokens: 5, ..stats });
         metrics.engine(&Stats { finished: 2, live: 1, ..Stats::default() });
         let text = metrics.text().unwrap();
         for line in [
             "# TYPE jnana_engine_finished counter",
             "jnana_engine_finished_total 3",
             "jnana_engine_prefill_seconds_total 1.5",
+            "jnana_engine_proposed_tokens_total 8",
+            "jnana_engine_accepted_tokens_total 5",
             "# TYPE jnana_engine_live_requests gauge",
             "jnana_engine_live_requests 1",
         ] {

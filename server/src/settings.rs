@@ -83,6 +83,10 @@ pub struct Given {
     /// Memory for the caches of live and kept sequences, in MiB [default: 2048]
     #[arg(long, env = "JNANA_CACHE_MIB")]
     pub cache_mib: Option<usize>,
+    /// Most tokens that an answer is guessed ahead in one step from what its conversation says; 0 never guesses, and answers
+    /// are the same with any number [default: 8]
+    #[arg(long, env = "JNANA_GUESS_AHEAD")]
+    pub guess_ahead: Option<usize>,
     /// Largest upload in MiB [default: 20]
     #[arg(long, env = "JNANA_MAX_UPLOAD_MIB")]
     pub max_upload_mib: Option<usize>,
@@ -166,6 +170,8 @@ pub struct Settings {
     pub queue: usize,
     /// Cache memory in bytes.
     pub cache_bytes: usize,
+    /// Guessed tokens of an answer in one step.
+    pub guess_ahead: usize,
     /// Largest upload in bytes.
     pub max_upload: usize,
     /// How models may be fetched.
@@ -246,6 +252,7 @@ impl Given {
             max_batch: positive("max-batch", given.max_batch.unwrap_or(8))?,
             queue: positive("queue", given.queue.unwrap_or(32))?,
             cache_bytes: mebibytes("cache-mib", given.cache_mib.unwrap_or(2048))?,
+            guess_ahead: given.guess_ahead.unwrap_or(8),
             max_upload: mebibytes("max-upload-mib", given.max_upload_mib.unwrap_or(20))?,
             network: Network {
                 hub_url: given.hub_url.unwrap_or_else(|| DEFAULT_HUB.to_owned()),
@@ -279,6 +286,7 @@ impl Given {
             max_batch: self.max_batch.or(file.max_batch),
             queue: self.queue.or(file.queue),
             cache_mib: self.cache_mib.or(file.cache_mib),
+            guess_ahead: self.guess_ahead.or(file.guess_ahead),
             max_upload_mib: self.max_upload_mib.or(file.max_upload_mib),
             offline: self.offline.or(file.offline),
             hub_url: self.hub_url.or(file.hub_url),

@@ -6,11 +6,13 @@
 mod embeddings;
 mod failures;
 mod generation;
+mod guesses;
 mod model_card;
 mod prefix;
 mod probe;
 mod prompts;
 mod rig;
+mod same_answers;
 mod scheduling;
 mod smollm;
 mod tiny;

@@ -28,12 +28,16 @@ struct Default {
 
 impl Default {
     fn load() -> Self {
+        Self::load_with(EngineConfig::default())
+    }
+
+    fn load_with(config: EngineConfig) -> Self {
         let path = models().join("smollm2-135m-instruct");
         let loaded = load_decoder(&path, &LoadOptions::new(Device::Cpu)).unwrap();
         let tokenizer = loaded.tokenizer.unwrap();
         let shape = loaded.decoder.shape().clone();
         let card = ModelCard::load(&path, &loaded.info.name, &shape, &tokenizer).unwrap();
-        let config = EngineConfig { context: card.context, ..EngineConfig::default() };
+        let config = EngineConfig { context: card.context, ..config };
         Self { engine: Engine::start(loaded.decoder, tokenizer.clone(), config), tokenizer, card }
     }
 
@@ -61,6 +65,20 @@ fn eight_people_get_the_answers_that_each_would_get_alone() {
         .collect();
     let together: Vec<String> = answers.into_iter().map(|answer| collect(answer).text).collect();
     assert_eq!(together, alone.into_iter().map(|outcome| outcome.text).collect::<Vec<_>>());
+}
+
+#[test]
+fn guesses_change_how_soon_an_answer_is_there_and_not_what_it_says() {
+    let question =
+        "Write this sentence three times: The old lighthouse keeper counts seven white ships at dawn.";
+    let answer = |guess_rows| {
+        let model = Default::load_with(EngineConfig { guess_rows, ..EngineConfig::default() });
+        collect(model.engine.submit(model.request(&[Turn::user(question)], 64)).unwrap())
+    };
+    let (plain, guessed) = (answer(0), answer(8));
+    assert_eq!(guessed.text, plain.text);
+    assert_eq!(plain.usage().proposed_tokens, 0);
+    assert!(guessed.usage().accepted_tokens > 0, "{guessed:?}");
 }
 
 #[test]

@@ -233,6 +233,8 @@ impl Task {
             prompt_positions: count(usage.prompt_positions),
             reused_positions: count(usage.reused_positions),
             answer_tokens: count(usage.completion_tokens),
+            proposed_tokens: count(usage.proposed_tokens),
+            accepted_tokens: count(usage.accepted_tokens),
             dropped_turns: count(prompt.dropped_turns),
             finish_reason: match reason {
                 FinishReason::Stop => "stop",

@@ -52,6 +52,7 @@ impl ServingModel {
             max_live: settings.max_batch,
             max_queued: settings.queue,
             cache_bytes: settings.cache_bytes,
+            guess_rows: settings.guess_ahead,
             ..EngineConfig::default()
         };
         let info = ModelInfo {

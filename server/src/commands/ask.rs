@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jnana_api::openai::{ChatChunk, ErrorBody};
 use jnana_core::prompt::Role;
-use jnana_core::request::{Event, Sampling};
+use jnana_core::request::{Event, Sampling, Usage};
 use jnana_plugin_host::CancelFlag;
 use serde_json::{Value, json};
 
@@ -54,13 +54,13 @@ async fn ask_here(ask: &cli::Ask, settings: &Settings) -> Result<()> {
     });
     let prepared = prepared.await?;
     let mut answer = assistant.submit(&prepared, Sampling::default(), stop)?;
-    let (mut first_token, mut tokens) = (None, 0);
+    let (mut first_token, mut used) = (None, Usage::default());
     while let Some(event) = answer.events.recv().await {
         first_token.get_or_insert_with(|| asked.elapsed());
         match event {
             Event::Text(text) => print(&text)?,
             Event::Finished { usage, .. } => {
-                tokens = usage.completion_tokens;
+                used = usage;
                 break;
             }
             Event::Failed(words) => bail!(words),
@@ -72,7 +72,10 @@ async fn ask_here(ask: &cli::Ask, settings: &Settings) -> Result<()> {
             "first_token_ms": first_token.unwrap_or_default().as_secs_f64() * 1e3,
             "total_ms": asked.elapsed().as_secs_f64() * 1e3,
             "prompt_positions": prepared.prompt.positions,
-            "answer_tokens": tokens,
+            "reused_positions": used.reused_positions,
+            "answer_tokens": used.completion_tokens,
+            "proposed_tokens": used.proposed_tokens,
+            "accepted_tokens": used.accepted_tokens,
         });
         eprintln!("{stats}");
     }

@@ -91,6 +91,8 @@ async fn a_later_turn_reuses_the_earlier_ones() {
     let second = caller.exchange(&conversation, Some(id(&first)), "And of Spain?").await;
     let reused = second["details"]["reused_positions"].as_u64().unwrap();
     assert!(reused >= first["details"]["prompt_positions"].as_u64().unwrap(), "{second}");
+    let count = |name: &str| second["details"][name].as_u64().unwrap();
+    assert!(count("accepted_tokens") <= count("proposed_tokens"), "{second}");
 }
 
 #[tokio::test]
