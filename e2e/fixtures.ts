@@ -1,4 +1,5 @@
-import { expect, test as base, type Locator, type Page } from '@playwright/test';
+import { expect, test as base, type Browser, type Locator, type Page } from '@playwright/test';
+import { browser, type Devices } from './browser.js';
 import { Server } from './server.js';
 
 /** A conversation as the API gives it: what the tests look at. */
@@ -63,6 +64,11 @@ export class Chat {
     return details;
   }
 
+  /** What is attached and not sent yet. */
+  attached(): Locator {
+    return this.page.getByRole('list', { name: 'Attached' });
+  }
+
   /** Takes a picture with the camera and attaches it. */
   async show(): Promise<void> {
     await this.input('Show a picture').click();
@@ -99,7 +105,13 @@ export class Chat {
   }
 }
 
-export const test = base.extend<{ chat: Chat }, { server: Server }>({
+interface Fixtures {
+  chat: Chat;
+  /** Opens the page in a browser of its own, whose devices show and say something else: they are fixed when it starts. */
+  chatWith: (devices: Devices) => Promise<Chat>;
+}
+
+export const test = base.extend<Fixtures, { server: Server }>({
   server: [
     async ({}, use) => {
       const server = await Server.create();
@@ -112,6 +124,18 @@ export const test = base.extend<{ chat: Chat }, { server: Server }>({
     const chat = new Chat(page, server.url);
     await chat.open();
     await use(chat);
+  },
+  chatWith: async ({ playwright, server }, use) => {
+    const opened: Browser[] = [];
+    await use(async (devices) => {
+      const { launchOptions, permissions } = browser(devices);
+      const own = await playwright.chromium.launch(launchOptions);
+      opened.push(own);
+      const chat = new Chat(await own.newPage({ permissions }), server.url);
+      await chat.open();
+      return chat;
+    });
+    for (const own of opened) await own.close();
   },
 });
 

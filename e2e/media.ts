@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { drawings } from './shapes.js';
 
 const here = import.meta.dirname;
 const folder = join(here, 'media');
@@ -8,6 +9,8 @@ const folder = join(here, 'media');
 /** Files that the fake devices play. */
 export const media = {
   picture: join(folder, 'bear.y4m'),
+  triangle: join(folder, 'triangle.y4m'),
+  circle: join(folder, 'circle.y4m'),
   speech: join(folder, 'speech.wav'),
   explain: join(folder, 'explain.wav'),
   silence: join(folder, 'silence.wav'),
@@ -22,12 +25,25 @@ const RECORDING = join(here, '..', 'plugins', 'whisper', 'tests', 'fixtures', 'j
 /** Makes them once, with ffmpeg and espeak-ng. */
 export default function make(): void {
   mkdirSync(folder, { recursive: true });
-  once(media.picture, () =>
-    ffmpeg('-loop', '1', '-i', media.photo, '-t', '1', '-r', '5', '-vf', 'scale=640:480,format=yuv420p', '-f', 'yuv4mpegpipe', media.picture),
-  );
+  once(media.picture, () => film(media.photo, media.picture));
+  filmDrawing(media.triangle, drawings.redTriangle);
+  filmDrawing(media.circle, drawings.blueCircle);
   once(media.speech, () => play(RECORDING, media.speech));
   say(media.explain, EXPLAIN);
   once(media.silence, () => ffmpeg('-f', 'lavfi', '-i', 'anullsrc=r=48000:cl=mono', '-t', '4', '-c:a', 'pcm_s16le', media.silence));
+}
+
+/** A second of video in a camera's format. It is filled to its edges, since the model sees every frame as a square. */
+function film(picture: string, file: string): void {
+  ffmpeg('-loop', '1', '-i', picture, '-t', '1', '-r', '5', '-vf', 'scale=640:480,format=yuv420p', '-f', 'yuv4mpegpipe', file);
+}
+
+function filmDrawing(file: string, drawing: () => Buffer): void {
+  once(file, () => {
+    const picture = file.replace('.y4m', '.ppm');
+    writeFileSync(picture, drawing());
+    film(picture, file);
+  });
 }
 
 function say(file: string, words: string): void {

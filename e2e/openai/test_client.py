@@ -16,7 +16,7 @@ import openai
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "e2e/assets/bear.jpg"
 SPEECH = ROOT / "plugins/whisper/tests/fixtures/jfk.wav"
-MODEL = "smollm2-135m-instruct"
+MODEL = "jnana-135m"
 WORDS = "ask not what your country can do for you"
 
 

@@ -7,7 +7,7 @@ test.use({ permissions: ['clipboard-read', 'clipboard-write'] });
 
 /** Asks about what is attached; the picture of the question as the server has stored it. */
 async function sent(chat: Chat): Promise<{ hash: string; mime: string }> {
-  await expect(chat.page.getByRole('list', { name: 'Attached' })).toContainText('49 positions');
+  await expect(chat.attached()).toContainText('49 positions');
   await chat.ask('What do you see?');
   await expect(chat.question().getByRole('img')).toBeVisible();
   await chat.stop.click();

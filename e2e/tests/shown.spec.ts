@@ -1,6 +1,7 @@
 import { browser } from '../browser.js';
-import { expect, test } from '../fixtures.js';
+import { Chat, expect, test } from '../fixtures.js';
 import { media } from '../media.js';
+import { Server } from '../server.js';
 
 test.use(browser({ sound: media.explain }));
 
@@ -11,11 +12,24 @@ test('a picture from the camera takes 49 positions of the prompt', async ({ chat
   await page.getByRole('button', { name: 'Retake' }).click();
   await page.getByRole('button', { name: 'Capture' }).click();
   await page.getByRole('button', { name: 'Use', exact: true }).click();
-  await expect(page.getByRole('list', { name: 'Attached' })).toContainText('projector: untrained');
+  await expect(chat.attached()).toContainText('49 positions');
+  await expect(chat.attached()).not.toContainText('untrained');
   await chat.ask('What do you see?');
   await chat.answered();
   await expect(chat.question().getByRole('img')).toBeVisible();
   await expect(await chat.details()).toContainText(/Picture\D*49/);
+});
+
+test('a model that has not learned to see says so beside the picture', async ({ page }) => {
+  const server = await Server.create('model = "smollm2-135m-instruct"\n');
+  try {
+    const chat = new Chat(page, server.url);
+    await chat.open();
+    await chat.show();
+    await expect(chat.attached()).toContainText('projector: untrained');
+  } finally {
+    await server.remove();
+  }
 });
 
 test('a picture, speech and text go together into one question', async ({ chat }) => {
@@ -43,7 +57,7 @@ test('a picture can be given as a file', async ({ chat, page }) => {
 
 test('a picture that was not sent yet is still there after a reload', async ({ chat, page }) => {
   await chat.show();
-  const attached = page.getByRole('list', { name: 'Attached' });
+  const attached = chat.attached();
   await expect(attached).toContainText('49 positions');
   await page.reload();
   await expect(attached).toContainText('49 positions');

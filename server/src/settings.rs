@@ -20,7 +20,7 @@ use crate::catalog::Network;
 
 /// Port used when none is given.
 pub const DEFAULT_PORT: u16 = 8642;
-const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+const DEFAULT_MODEL: &str = "jnana-135m";
 const DEFAULT_HUB: &str = "https://huggingface.co";
 
 /// Settings as given; what is absent takes its default.
@@ -35,7 +35,7 @@ pub struct Given {
     #[arg(long, env = "JNANA_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Language model: a name of the model list, a folder or a GGUF file [default: smollm2-135m-instruct]
+    /// Language model: a name of the model list, a folder or a GGUF file [default: jnana-135m]
     #[arg(long, env = "JNANA_MODEL", value_name = "PATH|NAME")]
     pub model: Option<String>,
     /// Address to listen on; any other than loopback demands a token [default: 127.0.0.1]

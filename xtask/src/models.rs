@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::shell;
 
-/// What the tests read: the default models, the multilingual Whisper and GPT-2's tokenizer.
+/// What the tests read: the default models (the first brings SmolLM2, which it is made of), the multilingual Whisper and
+/// GPT-2's tokenizer.
 pub const FOR_TESTS: &[&str] =
-    &["smollm2-135m-instruct", "efficientnet-lite0", "whisper-tiny.en", "whisper-base", "gpt2"];
+    &["jnana-135m", "efficientnet-lite0", "whisper-tiny.en", "whisper-base", "gpt2"];
 
 /// `jnana models pull NAMES`; no names pull the default set.
 pub fn pull(jnana: &Path, names: &[&str]) -> Result<()> {

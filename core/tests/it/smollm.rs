@@ -1,4 +1,4 @@
-//! The default model itself.
+//! What the default model is made of, itself.
 
 use candle_core::Device;
 use jnana_core::request::{FinishReason, Request, Sampling};

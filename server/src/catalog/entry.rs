@@ -116,6 +116,14 @@ pub enum PackageMember {
     },
 }
 
+impl Entry {
+    /// True when all its files come with the program.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.files.iter().all(FileEntry::is_built_in)
+    }
+}
+
 impl FileEntry {
     /// True when it needs no network.
     #[must_use]
@@ -191,8 +199,11 @@ mod tests {
     fn the_built_in_list_is_whole() {
         let catalog = Catalog::built_in().unwrap();
         let defaults: Vec<_> = catalog.defaults().map(|entry| entry.name.as_str()).collect();
-        assert_eq!(defaults, ["smollm2-135m-instruct", "efficientnet-lite0", "whisper-tiny.en"]);
+        assert_eq!(defaults, ["jnana-135m", "efficientnet-lite0", "whisper-tiny.en"]);
         for entry in &catalog.models {
+            for name in &entry.needs {
+                assert!(catalog.get(name).is_ok(), "{} needs {name}, which is not listed", entry.name);
+            }
             for file in &entry.files {
                 assert!(!file.sources.is_empty(), "{}/{} has no source", entry.name, file.path);
                 let hash = file.sha256.as_deref();

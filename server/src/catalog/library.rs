@@ -81,7 +81,8 @@ impl Library {
         Ok(self.path(&entry.name))
     }
 
-    /// Fetches what is missing of a model and of those that it needs, checks it and writes its `jnana.json`.
+    /// Fetches what is missing of a model and of those that it needs, checks it and writes its `jnana.json`. Of what comes
+    /// with the program, an older version is replaced.
     ///
     /// # Errors
     /// When a file cannot be had from any source, or is not the published one.
@@ -100,7 +101,7 @@ impl Library {
         let (mut hub, mut packages) = (Hub::new(&self.network.hub_url), Packages::default());
         for file in &entry.files {
             let target = folder.join(&file.path);
-            if target.is_file() {
+            if is_current(file, &target)? {
                 continue;
             }
             if self.network.offline && !file.is_built_in() {
@@ -188,15 +189,32 @@ impl Library {
     }
 }
 
+/// True when nothing has to be fetched. A file that comes with the program is compared with it, since an older program may
+/// have laid it down; the others were checked when they came, and to hash them at every start would take seconds.
+fn is_current(file: &FileEntry, path: &Path) -> Result<bool, Error> {
+    Ok(path.is_file() && !(file.is_built_in() && mismatch(file, path)?.is_some()))
+}
+
+/// A card that is there may be a person's own by now and stays; only that of a model which comes with the program follows
+/// its files.
 fn write_description(entry: &Entry, folder: &Path) -> Result<(), Error> {
     let path = folder.join("jnana.json");
-    let Some(content) = entry.jnana.as_ref().filter(|_| !path.exists()) else {
-        return Ok(());
+    let Some(content) = &entry.jnana else { return Ok(()) };
+    let card = serde_json::Value::Object(content.clone());
+    let stays = match entry.is_built_in() {
+        true => read_json(&path).is_some_and(|found| found == card),
+        false => path.exists(),
     };
-    let text = serde_json::Value::Object(content.clone()).to_string();
+    if stays {
+        return Ok(());
+    }
     let temporary = folder.join(".jnana.json.part");
-    std::fs::write(&temporary, text).map_err(Error::io(&temporary))?;
+    std::fs::write(&temporary, card.to_string()).map_err(Error::io(&temporary))?;
     std::fs::rename(&temporary, &path).map_err(Error::io(&path))
+}
+
+fn read_json(path: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 type Difference = (&'static str, String, String);
@@ -267,8 +285,29 @@ mod tests {
         std::fs::write(&file, "abc").unwrap();
         assert_eq!(library.verify(entry).unwrap()[0].1, FileState::Verified);
         library.pull(&catalog, entry).unwrap();
-        let written = std::fs::read_to_string(folder.path().join("small/jnana.json")).unwrap();
-        assert_eq!(written, r#"{"space":"small"}"#);
+        let card = folder.path().join("small/jnana.json");
+        assert_eq!(std::fs::read_to_string(&card).unwrap(), r#"{"space":"small"}"#);
+        std::fs::write(&card, "a person's own").unwrap();
+        library.pull(&catalog, entry).unwrap();
+        assert_eq!(std::fs::read_to_string(&card).unwrap(), "a person's own");
+    }
+
+    #[test]
+    fn what_an_older_program_laid_down_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (library, catalog) = (library(folder.path(), true), Catalog::built_in().unwrap());
+        // Without its base, which would have to be fetched.
+        let entry = Entry { needs: Vec::new(), ..catalog.get("jnana-135m").unwrap().clone() };
+        let home = library.path(&entry.name);
+        std::fs::create_dir_all(home.join("adapter")).unwrap();
+        for file in entry.files.iter().map(|file| file.path.as_str()).chain(["jnana.json"]) {
+            std::fs::write(home.join(file), "an older version").unwrap();
+        }
+        library.pull(&catalog, &entry).unwrap();
+        let states = library.verify(&entry).unwrap();
+        assert!(states.iter().all(|(_, state)| *state == FileState::Verified), "{states:?}");
+        let card = read_json(&home.join("jnana.json")).unwrap();
+        assert_eq!(card["base"], "../smollm2-135m-instruct");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn run(command: Models) -> Result<ExitCode> {
                 let here = if library.has(entry) { "here" } else { "-" };
                 let default = if entry.default { " (default)" } else { "" };
                 println!(
-                    "{:<24} {:<10} {here:<5} {:<11} {}{default}",
+                    "{:<24} {:<10} {here:<5} {:<12} {}{default}",
                     entry.name, entry.kind, entry.licence, entry.about
                 );
             }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::support::{Caller, TestApp, fixture, good, id, refused, text_of};
+use super::support::{Caller, MODEL, TestApp, fixture, good, id, refused, text_of};
 
 #[tokio::test]
 async fn a_conversation_is_made_named_found_exported_and_removed() {
@@ -14,7 +14,7 @@ async fn a_conversation_is_made_named_found_exported_and_removed() {
     assert!(text_of(&answer).contains("Paris"), "{answer}");
     assert_eq!(answer["state"], "done");
     let details = &answer["details"];
-    assert_eq!(details["model"], "smollm2-135m-instruct");
+    assert_eq!(details["model"], MODEL);
     assert_eq!(details["finish_reason"], "stop");
     let positions: u64 =
         details["prompt"].as_array().unwrap().iter().map(|part| part["positions"].as_u64().unwrap()).sum();

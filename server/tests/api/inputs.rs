@@ -45,6 +45,13 @@ async fn plugin(caller: &Caller, kind: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_default_models_projector_is_trained() {
+    let plugins = Caller::shared().json("/api/plugins").await;
+    let vision = plugins.as_array().unwrap().iter().find(|plugin| plugin["id"] == "vision").unwrap();
+    assert_eq!((&vision["state"], &vision["status"]), (&json!("ready"), &json!("")), "{vision}");
+}
+
+#[tokio::test]
 async fn a_picture_takes_its_positions_and_the_marker_behind_it() {
     let caller = Caller::shared();
     let text = json!({ "type": "text", "text": "What is this?" });

@@ -11,7 +11,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) const MODEL: &str = "smollm2-135m-instruct";
+pub(crate) const MODEL: &str = "jnana-135m";
 
 /// Where the model files are.
 pub(crate) fn models() -> PathBuf {

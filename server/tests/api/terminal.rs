@@ -3,9 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use jnana_models::{LoadOptions, load_decoder};
+use jnana_core::model_card::{CardFile, Parts};
+use jnana_models::{Adapter, LoadOptions, load_decoder};
 use jnana_server::catalog::Catalog;
 use tempfile::TempDir;
 
@@ -136,10 +138,17 @@ fn debug_logits_are_those_of_a_forward_pass() {
     let written = tensor(&out, "logits");
     assert_eq!(written.dims(), [3, 49152]);
 
-    let decoder = load_decoder(&models().join(MODEL), &LoadOptions::new(Device::Cpu)).unwrap().decoder;
-    let ids = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
-    let hidden = decoder.forward_padded(&decoder.embed(&ids).unwrap(), None).unwrap();
-    assert_eq!(values(&written), values(&decoder.logits(&hidden).unwrap()));
+    let Parts { weights, adapter } = CardFile::parts(&models().join(MODEL)).unwrap();
+    let adapter = Arc::new(Adapter::load(&adapter.unwrap(), &Device::Cpu).unwrap());
+    let logits = |adapter: Option<Arc<Adapter>>| {
+        let options = LoadOptions { adapter, ..LoadOptions::new(Device::Cpu) };
+        let decoder = load_decoder(&weights, &options).unwrap().decoder;
+        let ids = Tensor::new(&tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let hidden = decoder.forward_padded(&decoder.embed(&ids).unwrap(), None).unwrap();
+        values(&decoder.logits(&hidden).unwrap())
+    };
+    assert_eq!(values(&written), logits(Some(adapter)));
+    assert_ne!(values(&written), logits(None), "the adapter is left out");
 }
 
 #[test]
