@@ -118,7 +118,8 @@ impl CachePool {
         if self.live_bytes + need > self.budget {
             return Ok(None);
         }
-        let acquired = self.make(best, capacity, live).or_else(|_| {
+        let acquired = self.make(best, capacity, live).or_else(|error| {
+            tracing::warn!(%error, capacity, "caches that were kept make room for a request");
             // The budget is a person's guess at what the device has; what is kept for reuse may be what is missing.
             self.finished.clear();
             self.make(None, capacity, live)
@@ -186,8 +187,8 @@ impl CachePool {
     #[must_use]
     pub fn is_being_read(&self, positions: &[Position], live: &[LiveCache<'_>]) -> bool {
         let promised = live.iter().map(|(known, _)| common(known, positions)).max().unwrap_or(0);
-        let had = self.longest_prefix(positions, live).map_or(0, |(_, len)| len);
-        promised >= had + WORTH_WAITING
+        let had = || self.longest_prefix(positions, live).map_or(0, |(_, len)| len);
+        promised >= WORTH_WAITING && promised >= had() + WORTH_WAITING
     }
 
     fn longest_prefix(&self, positions: &[Position], live: &[LiveCache<'_>]) -> Option<(Source, usize)> {

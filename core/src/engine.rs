@@ -35,7 +35,8 @@ pub struct EngineConfig {
     /// Rows of prompts in a step beside the rows of answers. Less keeps answers flowing while a long prompt is read, more
     /// reads it faster.
     pub prefill_rows_beside: usize,
-    /// Most tokens that are guessed for one answer in a step; 0 never guesses. Answers are the same with any number.
+    /// Most tokens that are guessed for one answer in a step; 0 never guesses. Answers are the same with any number, but for
+    /// what rounding decides where weights are not packed.
     pub guess_rows: usize,
     /// What a row more costs, as a share of a step of one row, from 0 to 1. The higher, the surer a guess has to be.
     pub row_cost: f64,
@@ -156,11 +157,19 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Inbox {
     waiting: VecDeque<Job>,
+    /// Jobs that were taken out to be started and may come back.
+    tried: usize,
     /// No more requests are taken.
     closed: bool,
     /// Those taken end at the next step.
     cancel_all: bool,
     refused: u64,
+}
+
+impl Inbox {
+    fn queued(&self) -> usize {
+        self.waiting.len() + self.tried
+    }
 }
 
 impl Shared {
@@ -193,7 +202,7 @@ impl Engine {
             max_live: config.max_live.max(1),
             max_queued: config.max_queued.max(1),
             prefill_rows: config.prefill_rows.max(1),
-            prefill_rows_beside: config.prefill_rows_beside.max(1),
+            prefill_rows_beside: config.prefill_rows_beside.clamp(1, config.prefill_rows.max(1)),
             row_cost: config.row_cost.clamp(0., 1.),
             ..config
         };
@@ -240,7 +249,7 @@ impl Engine {
         if inbox.closed {
             return Err(SubmitError::ShutDown);
         }
-        let queued = inbox.waiting.len();
+        let queued = inbox.queued();
         if queued >= self.config.max_queued {
             inbox.refused += 1;
             drop(inbox);
@@ -256,7 +265,7 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let (queued, refused) = {
             let inbox = self.shared.inbox();
-            (inbox.waiting.len(), inbox.refused)
+            (inbox.queued(), inbox.refused)
         };
         Stats { queued, refused, ..self.shared.stats().clone() }
     }
@@ -388,7 +397,10 @@ fn let_go(shared: &Shared, scheduler: &mut Scheduler) {
 fn admit(shared: &Shared, scheduler: &mut Scheduler) {
     let mut back = Vec::new();
     while scheduler.has_room() {
-        let Some(job) = shared.inbox().waiting.pop_front() else { break };
+        let mut inbox = shared.inbox();
+        let Some(job) = inbox.waiting.pop_front() else { break };
+        inbox.tried = back.len() + 1;
+        drop(inbox);
         match scheduler.start(job) {
             Start::Done => {}
             Start::Later(job) => back.push(job),
@@ -399,6 +411,7 @@ fn admit(shared: &Shared, scheduler: &mut Scheduler) {
         }
     }
     let mut inbox = shared.inbox();
+    inbox.tried = 0;
     for job in back.into_iter().rev() {
         inbox.waiting.push_front(job);
     }

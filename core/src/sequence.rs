@@ -136,9 +136,9 @@ impl Sequence {
     /// Guesses up to `most` tokens that follow the pending one. How many of them, those with a chance above `least`, the
     /// next step is to compute along: never more than the answer may still have.
     pub fn guess(&mut self, most: usize, least: f64) -> usize {
-        self.guesses.look(&self.positions, most, &self.job.request.stop.ids);
         // The step gives one token more than there are guesses.
         let room = (self.max_new - self.usage.completion_tokens).saturating_sub(1);
+        self.guesses.look(&self.positions, most.min(room), &self.job.request.stop.ids);
         self.guesses.choose(room, least)
     }
 

@@ -56,11 +56,11 @@ impl LowRank {
         let (rank, inputs) = (self.down.rows, self.down.columns);
         let mut values = vec![0.; x.len() / inputs.max(1) * rank];
         let least = WORK.div_ceil((rank * inputs).max(1));
-        let some = |(x, out)| isa.run(Down { update: self, x, out });
+        let narrow_rows = |(x, out)| isa.run(Down { update: self, x, out });
         if x.len() <= least * inputs {
-            some((x, &mut values[..]));
+            narrow_rows((x, &mut values[..]));
         } else {
-            x.par_chunks(least * inputs).zip(values.par_chunks_mut(least * rank)).for_each(some);
+            x.par_chunks(least * inputs).zip(values.par_chunks_mut(least * rank)).for_each(narrow_rows);
         }
         Narrow { up: &self.up, values }
     }

@@ -86,7 +86,7 @@ impl SequenceCache {
     /// # Errors
     /// When `len` exceeds either cache, or the device has no memory left.
     pub fn resized(self, len: usize, capacity: usize) -> Result<Self> {
-        self.holds(len, capacity)?;
+        self.check_beginning(len, capacity)?;
         let moved = |slab: Tensor| beginning(&slab, len, capacity);
         Ok(Self {
             keys: self.keys.into_iter().map(moved).collect::<Result<_>>()?,
@@ -101,7 +101,7 @@ impl SequenceCache {
     /// # Errors
     /// When `len` exceeds either cache, or the device has no memory left.
     pub fn fork(&self, len: usize, capacity: usize) -> Result<Self> {
-        self.holds(len, capacity)?;
+        self.check_beginning(len, capacity)?;
         let copy = |slab: &Tensor| beginning(slab, len, capacity);
         Ok(Self {
             keys: self.keys.iter().map(copy).collect::<Result<_>>()?,
@@ -111,9 +111,9 @@ impl SequenceCache {
         })
     }
 
-    fn holds(&self, len: usize, capacity: usize) -> Result<()> {
+    fn check_beginning(&self, len: usize, capacity: usize) -> Result<()> {
         if len > self.len || len > capacity {
-            candle_core::bail!("fork of {len} positions from {} into {capacity}", self.len);
+            candle_core::bail!("the first {len} of {} positions in a cache of {capacity}", self.len);
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ pub struct Batch(pub(crate) Pass<'static, 'static>);
 
 /// A network that continues a sequence of embeddings.
 ///
-/// Linears work on all rows of a step at once; only attention looks at the sequences one by one, so no padding is needed
+/// Linears work on all rows of a step at once; only attention looks at each sequence's own cache, so no padding is needed
 /// in serving. Training and whole-batch work use [`forward_padded`](Decoder::forward_padded).
 pub trait Decoder: Send {
     /// The shapes.

@@ -30,6 +30,9 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
             view! { <li><span>{name}</span><span>{words::count(part.positions, "position")}</span></li> }
         })
         .collect_view();
+    let guesses = (details.proposed_tokens > 0).then(|| {
+        fact("Guessed rightly", format!("{} of {}", details.accepted_tokens, details.proposed_tokens))
+    });
     view! {
         <details class="details">
             <summary aria-label=format!("Details: {summary}")>{summary.clone()}</summary>
@@ -41,7 +44,7 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
                     {fact("Reused from before", details.reused_positions.to_string())}
                     {fact("Turns left out", details.dropped_turns.to_string())}
                     {fact("Tokens of the answer", details.answer_tokens.to_string())}
-                    {fact("Guessed rightly", format!("{} of {}", details.accepted_tokens, details.proposed_tokens))}
+                    {guesses}
                     {fact("First token after", words::duration(details.first_token_ms))}
                     {fact("Whole answer after", words::duration(details.total_ms))}
                     {fact("Ended by", ending(&details.finish_reason).to_owned())}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jnana_core::request::{Event, FinishReason, PromptPart, Request, Sampling, Stop, Usage};
 use jnana_core::{Answer, Engine, EngineConfig, Stats};
+use jnana_models::Loaded;
 use jnana_models::tokenizer::Tokenizer;
 
 use crate::probe::{Control, Probe};
@@ -36,16 +37,20 @@ impl Drop for Rig {
 impl Rig {
     /// The network as it is.
     pub fn network(config: EngineConfig) -> Self {
-        Self::new(config, false)
+        Self::new(tiny::load(), config, false)
+    }
+
+    /// The network in packed blocks.
+    pub fn packed(config: EngineConfig) -> Self {
+        Self::new(tiny::load_packed(), config, false)
     }
 
     /// A network that answers with the bytes that follow the prompt's last.
     pub fn counting(config: EngineConfig) -> Self {
-        Self::new(config, true)
+        Self::new(tiny::load(), config, true)
     }
 
-    fn new(config: EngineConfig, counts: bool) -> Self {
-        let loaded = tiny::load();
+    fn new(loaded: Loaded, config: EngineConfig, counts: bool) -> Self {
         let control = Arc::new(Control::default());
         let probe = Probe { inner: loaded.decoder, control: Arc::clone(&control), counts };
         let tokenizer = loaded.tokenizer.unwrap();

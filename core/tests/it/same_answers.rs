@@ -46,6 +46,9 @@ fn requests() -> Vec<Request> {
     ]
 }
 
+/// How an engine is made.
+type Start = fn(EngineConfig) -> Rig;
+
 /// What an answer is, without what it took.
 type Said = (String, FinishReason, usize);
 
@@ -54,14 +57,13 @@ fn said(outcome: &Outcome) -> Said {
 }
 
 /// Each by an engine of its own, which can neither reuse nor guess.
-fn alone() -> Vec<Said> {
+fn alone(start: Start) -> Vec<Said> {
     let plain = EngineConfig { guess_rows: 0, ..config() };
-    requests().into_iter().map(|request| said(&Rig::network(plain).ask(request))).collect()
+    requests().into_iter().map(|request| said(&start(plain).ask(request))).collect()
 }
 
 /// All by one engine, submitted in this order; the outcomes in the order of [`requests`].
-fn together(config: EngineConfig, order: impl IntoIterator<Item = usize>) -> Vec<Outcome> {
-    let rig = Rig::network(config);
+fn together(rig: &Rig, order: impl IntoIterator<Item = usize>) -> Vec<Outcome> {
     let requests = requests();
     rig.control.close();
     let answers = order.into_iter().map(|i| (i, rig.submit(requests[i].clone()).unwrap()));
@@ -78,7 +80,13 @@ fn total(outcomes: &[Outcome], count: impl Fn(&Outcome) -> usize) -> usize {
 
 #[test]
 fn neither_neighbours_nor_chunks_nor_guesses_nor_order_change_an_answer() {
-    let expected = alone();
+    for start in [Rig::network as Start, Rig::packed] {
+        answers_are_the_same(start);
+    }
+}
+
+fn answers_are_the_same(start: Start) {
+    let expected = alone(start);
     let n = expected.len();
     let configs = [
         config(),
@@ -93,7 +101,7 @@ fn neither_neighbours_nor_chunks_nor_guesses_nor_order_change_an_answer() {
         let orders =
             [(0..n).collect::<Vec<_>>(), (0..n).rev().collect(), (0..n).map(|i| i * 3 % n).collect()];
         for order in orders {
-            let outcomes = together(config, order.clone());
+            let outcomes = together(&start(config), order.clone());
             let got: Vec<Said> = outcomes.iter().map(said).collect();
             assert_eq!(got, expected, "{config:?}, in the order {order:?}");
         }
@@ -102,7 +110,8 @@ fn neither_neighbours_nor_chunks_nor_guesses_nor_order_change_an_answer() {
 
 #[test]
 fn what_does_not_show_does_happen() {
-    let outcomes = together(EngineConfig { row_cost: 0., ..config() }, 0..requests().len());
+    let rig = Rig::network(EngineConfig { row_cost: 0., ..config() });
+    let outcomes = together(&rig, 0..requests().len());
     let reused = total(&outcomes, |o| o.usage().reused_positions);
     // Two of three take over most of the system message, and one of two some of the picture.
     assert!(reused >= 64, "{reused}");

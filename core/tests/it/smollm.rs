@@ -20,13 +20,13 @@ const QUESTIONS: [&str; 8] = [
     "Finish the sentence: The sun rises in the",
 ];
 
-struct Default {
+struct Base {
     engine: Engine,
     tokenizer: Tokenizer,
     card: ModelCard,
 }
 
-impl Default {
+impl Base {
     fn load() -> Self {
         Self::load_with(EngineConfig::default())
     }
@@ -51,14 +51,14 @@ impl Default {
 
 #[test]
 fn eight_people_get_the_answers_that_each_would_get_alone() {
-    let model = Default::load();
+    let model = Base::load();
     assert_eq!(model.card.template.name, "smollm2");
     let ask = |question: &str| model.engine.submit(model.request(&[Turn::user(question)], 24)).unwrap();
     let alone: Vec<_> = QUESTIONS.iter().map(|question| collect(ask(question))).collect();
     assert!(alone[0].text.contains("Paris"), "{:?}", alone[0]);
     assert_eq!(alone[0].reason(), FinishReason::Stop);
 
-    let crowded = Default::load();
+    let crowded = Base::load();
     let answers: Vec<_> = QUESTIONS
         .iter()
         .map(|question| crowded.engine.submit(crowded.request(&[Turn::user(*question)], 24)).unwrap())
@@ -72,7 +72,7 @@ fn guesses_change_how_soon_an_answer_is_there_and_not_what_it_says() {
     let question =
         "Write this sentence three times: The old lighthouse keeper counts seven white ships at dawn.";
     let answer = |guess_rows| {
-        let model = Default::load_with(EngineConfig { guess_rows, ..EngineConfig::default() });
+        let model = Base::load_with(EngineConfig { guess_rows, ..EngineConfig::default() });
         collect(model.engine.submit(model.request(&[Turn::user(question)], 64)).unwrap())
     };
     let (plain, guessed) = (answer(0), answer(8));
@@ -83,7 +83,7 @@ fn guesses_change_how_soon_an_answer_is_there_and_not_what_it_says() {
 
 #[test]
 fn a_conversation_goes_on_from_what_was_computed() {
-    let model = Default::load();
+    let model = Base::load();
     let question = Turn::user("What is the capital of France? Answer with one word.");
     let first = collect(model.engine.submit(model.request(std::slice::from_ref(&question), 24)).unwrap());
     let turns = [question, Turn::assistant(first.text.clone()), Turn::user("And of Italy?")];
