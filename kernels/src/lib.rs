@@ -16,6 +16,7 @@ mod output;
 mod packed;
 pub mod process;
 mod product;
+pub mod usage;
 
 pub use attention::{Cached, Heads, Slabs, cached_attention};
 pub use low_rank::LowRank;

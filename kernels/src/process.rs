@@ -14,6 +14,11 @@ pub fn settle_threads() {
     set_default(THREADS, num_cpus::get_physical().min(num_cpus::get()).max(1));
 }
 
+/// Lets all computing take so many threads, whatever the environment says.
+pub fn take_threads(number: usize) {
+    set(THREADS, number);
+}
+
 /// Lets candle's own pool sleep between its tasks, unless the environment says otherwise. Where rayon's threads do most of
 /// the work, looking out for the next task takes a tenth of it away from them, and more beside another program.
 pub fn sleep_between_tasks() {
@@ -22,7 +27,13 @@ pub fn sleep_between_tasks() {
 
 fn set_default(variable: &str, number: usize) {
     let given = std::env::var(variable).ok().and_then(|number| number.parse::<usize>().ok());
-    if given.is_none_or(|number| number == 0) && is_alone() {
+    if given.is_none_or(|number| number == 0) {
+        set(variable, number);
+    }
+}
+
+fn set(variable: &str, number: usize) {
+    if is_alone() {
         // SAFETY: there is no other thread that could read the environment meanwhile.
         unsafe { std::env::set_var(variable, number.to_string()) };
     }

@@ -11,14 +11,13 @@
 //! the process's peak memory.
 
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
 use clap::{Parser, ValueEnum};
-use jnana_kernels::process;
+use jnana_kernels::{process, usage};
 use jnana_models::config::Config;
 use jnana_models::phi;
 use jnana_models::projector::{Projector, ProjectorInfo};
@@ -117,7 +116,7 @@ fn main() -> Outcome<()> {
 
 fn time(arguments: &Arguments) -> Outcome<()> {
     let (case, device) = (arguments.shape.case()?, parse_device(&arguments.device)?);
-    if !arguments.folder.join("config.json").is_file() {
+    if !arguments.folder.join("model.safetensors").is_file() {
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         write_random(&arguments.folder, &case.config, Format::Safetensors(dtype), 0)?;
     }
@@ -142,7 +141,10 @@ fn time(arguments: &Arguments) -> Outcome<()> {
     let median = times.get(times.len() / 2).map_or(0., Duration::as_secs_f64);
     println!("{:.0} ms a step (median of {})", 1e3 * median, arguments.steps);
     println!("{:.0} positions a second", (case.rows * case.positions) as f64 / median);
-    println!("{}", peak_memory()?);
+    match usage::memory("self", "VmHWM") {
+        Some(bytes) => println!("{:.2} GB of memory at most", bytes as f64 / 1e9),
+        None => println!("this system does not say how much memory it took"),
+    }
     Ok(())
 }
 
@@ -215,10 +217,4 @@ impl Case {
             positions: n,
         })
     }
-}
-
-/// Linux's line about the process's largest resident set.
-fn peak_memory() -> std::io::Result<String> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    Ok(status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown").to_owned())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use jnana_kernels::usage;
 use sha2::{Digest, Sha256};
 
 use crate::data::batch::{Batch, Collator};
@@ -14,7 +15,7 @@ use crate::train::checkpoint::{Checkpoint, State, Which};
 use crate::train::events::{EndReason, Event, StepReport};
 use crate::train::interrupt::Interrupt;
 use crate::train::optimizer::AdamW;
-use crate::train::progress::{Meter, memory};
+use crate::train::progress::Meter;
 use crate::train::run::Run;
 use crate::watch::Watch;
 use crate::{Error, Result};
@@ -147,7 +148,7 @@ impl<'a> Session<'a> {
                 rate: step.rate,
                 gradient_norm: step.norm,
                 positions_per_second: meter.add(step.positions),
-                memory: memory(),
+                memory: usage::memory("self", "VmRSS"),
             })?;
             self.keep(held_out, watch)?;
         }

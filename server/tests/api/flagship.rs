@@ -30,13 +30,6 @@ fn random_model(shape: &str, weights: &str, out: &Path) {
     assert!(command.status().unwrap().success());
 }
 
-/// Most memory that a process has held, in bytes.
-fn peak_memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
 async fn answers_in_the_flagships_shape(weights: &str, arguments: &[&str]) {
     let home = home();
     let (phi, clip) = (home.path().join("phi-2-random"), home.path().join("clip-random"));
@@ -66,10 +59,11 @@ async fn answers_in_the_flagships_shape(weights: &str, arguments: &[&str]) {
     assert_eq!(usage["prompt_tokens"].as_u64().unwrap() - question, POSITIONS);
     assert!(question > 20, "the transcript is missing: {question}");
     assert_eq!(usage["completion_tokens"], ANSWER);
+    let peak = jnana_kernels::usage::memory(&process.child.id().to_string(), "VmHWM").unwrap();
     println!(
         "{weights}: loading {loading:.1?}, {ANSWER} tokens after {} positions {answering:.1?}, peak memory {:.2} GB",
         usage["prompt_tokens"],
-        peak_memory(process.child.id()) as f64 / 1e9
+        peak as f64 / 1e9
     );
 }
 

@@ -116,15 +116,6 @@ impl Meter {
     }
 }
 
-/// Bytes of memory that this process has; `None` where the system does not say so in Linux's way.
-#[must_use]
-pub fn memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,11 +149,5 @@ mod tests {
             meter.mean(50, 0.1);
         }
         assert!((meter.mean(50, 0.1) - 500.0).abs() < 1e-6);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn linux_says_how_much_memory_there_is() {
-        assert!(memory().unwrap() > 1 << 20);
     }
 }
