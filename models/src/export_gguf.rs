@@ -91,7 +91,6 @@ pub fn export_gguf(
     file: &Path,
 ) -> Result<()> {
     let kept = with_stored_divisors(config.cut(vocab_rows)?, source)?;
-    let tokenizer = fit(tokenizer, kept.vocab_size())?;
     let tied = matches!(config, Config::Phi(config) if config.tie_word_embeddings);
     write_gguf(file, &kept, name, tokenizer, format, |name, shape| {
         let mut whole = shape.to_vec();
@@ -116,13 +115,20 @@ pub fn tokenizer_metadata(path: &Path) -> Result<Metadata> {
             (file.parent().unwrap_or(Path::new(".")).to_owned(), own)
         }
     };
-    let Some(tokenizer) = Tokenizer::from_folder(&folder)? else { return Ok(own) };
-    let mut entries = tokenizer.gguf_metadata()?;
-    match chat_template(&folder) {
-        Some(template) => entries.push((TEMPLATE.to_owned(), Value::String(template))),
-        None => entries.extend(own.into_iter().filter(|(key, _)| key == TEMPLATE)),
+    let Some(mut entries) = folder_tokenizer(&folder)? else { return Ok(own) };
+    if !entries.iter().any(|(key, _)| key == TEMPLATE) {
+        entries.extend(own.into_iter().filter(|(key, _)| key == TEMPLATE));
     }
     Ok(entries)
+}
+
+/// The same of the tokenizer's files in a folder, whatever else is there; `None` where there are none.
+pub(crate) fn folder_tokenizer(folder: &Path) -> Result<Option<Metadata>> {
+    let Some(tokenizer) = Tokenizer::from_folder(folder)? else { return Ok(None) };
+    let template = chat_template(folder).map(|template| (TEMPLATE.to_owned(), Value::String(template)));
+    let mut entries = tokenizer.gguf_metadata()?;
+    entries.extend(template);
+    Ok(Some(entries))
 }
 
 /// llama.cpp wants exactly one word for each of the `rows`.
@@ -157,7 +163,8 @@ fn with_stored_divisors(config: Config, source: &dyn TensorSource) -> Result<Con
     Ok(Config::Llama(llama::Config { rope_parameters, ..config.clone() }))
 }
 
-/// Writes a network whose tensors come from `read` by the checkpoint's names and shapes, one after the other.
+/// Writes a network whose tensors come from `read` by the checkpoint's names and shapes, one after the other. Words are
+/// added to the tokenizer for rows that have none.
 pub(crate) fn write_gguf(
     file: &Path,
     config: &Config,
@@ -179,7 +186,7 @@ pub(crate) fn write_gguf(
     if let GgufFormat::Quantized(_) = format {
         all.push(("general.quantization_version".to_owned(), Value::U32(2)));
     }
-    all.extend(tokenizer);
+    all.extend(fit(tokenizer, config.vocab_size())?);
     let mut writer = GgufWriter::create(file, &all, entries)?;
     for part in &parts {
         let tensor = match &divisors {

@@ -11,10 +11,10 @@ use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::export::write_config;
-use crate::export_gguf::{GgufFormat, write_gguf};
+use crate::export_gguf::{GgufFormat, folder_tokenizer, write_gguf};
 use crate::shapes::checkpoint_shapes;
 use crate::vision::clip;
-use crate::weights::{Metadata, Quantization, SafetensorsWriter, architecture};
+use crate::weights::{Quantization, SafetensorsWriter, architecture};
 use crate::{Error, Result};
 
 /// Half the width of the uniform distribution whose standard deviation is 0.02, as networks are usually begun with.
@@ -31,28 +31,31 @@ type Named = (String, Vec<usize>);
 pub enum Format {
     /// `config.json` and `model.safetensors` in f32, f16 or bf16.
     Safetensors(DType),
-    /// One `.gguf` file, `config.json` beside it; norms and biases in f32.
+    /// One `.gguf` file, `config.json` beside it; norms and biases in f32. The tokenizer in the folder goes into the file.
     Gguf(Quantization),
 }
 
 /// Writes random weights of `config` into `folder`; the same `seed` gives the same weights. One tensor at a time is in
-/// memory. There is no tokenizer: [`copy_tokenizer`](crate::export::copy_tokenizer) adds one.
+/// memory. A tokenizer has to lie in the folder before: from [`copy_tokenizer`](crate::export::copy_tokenizer), or
+/// [made up](crate::tokenizer::Tokenizer::made_up); without one the network computes but cannot converse.
 ///
 /// # Errors
-/// When the folder cannot be written.
+/// When the folder cannot be written, or its tokenizer does not go into a GGUF file of this network.
 pub fn write_random(folder: &Path, config: &Config, format: Format, seed: u64) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    // Before the weights: it has a say in which tokenizer this is.
+    write_config(folder, &config.to_json())?;
     match format {
-        Format::Safetensors(dtype) => write_safetensors(folder, &checkpoint_shapes(config), dtype, seed)?,
+        Format::Safetensors(dtype) => write_safetensors(folder, &checkpoint_shapes(config), dtype, seed),
         Format::Gguf(quantization) => {
             let file = folder.join(format!("random.{quantization}.gguf"));
             let name = format!("random {}", architecture(config));
             let mut tensors = 0..;
             let next = |name: &str, shape: &[usize]| draw(tensors.next().unwrap_or(0), name, shape, seed);
-            write_gguf(&file, config, &name, Metadata::new(), GgufFormat::Quantized(quantization), next)?;
+            let tokenizer = folder_tokenizer(folder)?.unwrap_or_default();
+            write_gguf(&file, config, &name, tokenizer, GgufFormat::Quantized(quantization), next)
         }
     }
-    write_config(folder, &config.to_json())
 }
 
 /// Writes a random CLIP vision tower of `config` into `folder`, as a Hugging Face folder in `dtype`.

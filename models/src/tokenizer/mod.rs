@@ -3,6 +3,7 @@
 mod files;
 mod gguf;
 mod learn;
+mod made_up;
 mod pre;
 mod stream;
 mod to_gguf;

@@ -158,6 +158,28 @@ fn a_written_gguf_says_what_the_configuration_says() {
 }
 
 #[test]
+fn the_tokenizer_in_the_folder_goes_into_a_random_gguf_file() {
+    let Config::Phi(config) = small_phi() else { unreachable!("small_phi is a Phi") };
+    let config = Config::Phi(phi::Config { vocab_size: 1000, ..config });
+    let folder = tempfile::tempdir().unwrap();
+    let write = || write_random(folder.path(), &config, Format::Gguf("q4_0".parse().unwrap()), 1);
+    let made_up = Tokenizer::made_up(900).unwrap();
+    made_up.save(folder.path(), None).unwrap();
+    write().unwrap();
+    let file = GgufFile::open(&folder.path().join("random.q4_0.gguf")).unwrap();
+    let inside = Tokenizer::from_gguf(&file).unwrap();
+    assert_eq!(inside.vocab_size(), 1000);
+    assert_eq!(inside.token(900).as_deref(), Some("[PAD900]"));
+    for text in [" sun and sky", "Grün"] {
+        assert_eq!(inside.encode_text(text).unwrap(), made_up.encode_text(text).unwrap());
+    }
+    assert_eq!((inside.eos_ids(), inside.bos_id()), (made_up.eos_ids(), made_up.bos_id()));
+
+    Tokenizer::made_up(1001).unwrap().save(folder.path(), None).unwrap();
+    assert!(matches!(write().unwrap_err(), Error::Options { .. }));
+}
+
+#[test]
 fn the_tokenizer_travels_with_the_weights() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for file in ["vocab.json", "merges.txt", "notes.txt"] {

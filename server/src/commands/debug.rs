@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use jnana_models::config::Config;
 use jnana_models::export::copy_tokenizer;
 use jnana_models::synthetic::{Format, write_random, write_random_clip};
+use jnana_models::tokenizer::Tokenizer;
 use jnana_models::vision::clip;
 use jnana_models::{llama, parse_dtype, phi};
 
@@ -41,16 +42,33 @@ pub(super) fn run(command: Debug) -> Result<()> {
                 "clip-vit-base-patch32" => {
                     write_random_clip(&out, &clip::Config::default(), parse_dtype(&weights)?, seed)?;
                 }
-                decoder => write_random(&out, &config(decoder)?, format(&weights)?, seed)?,
-            }
-            if let Some(from) = tokenizer {
-                let copied = copy_tokenizer(&from, &out)?;
-                ensure!(copied > 0, "{} holds no tokenizer", from.display());
+                decoder => {
+                    let config = config(decoder)?;
+                    lay_tokenizer(&out, tokenizer.as_deref(), &config)?;
+                    write_random(&out, &config, format(&weights)?, seed)?;
+                }
             }
             println!("{}", out.display());
             Ok(())
         }
     }
+}
+
+/// Lays a tokenizer into the folder, where the weights find it: that of another model, or one with a word for every row.
+/// A table of fewer rows than a tokenizer needs is left without.
+fn lay_tokenizer(out: &Path, from: Option<&Path>, config: &Config) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    match from {
+        Some(from) => {
+            let copied = copy_tokenizer(from, out)?;
+            ensure!(copied > 0, "{} holds no tokenizer", from.display());
+        }
+        None if config.vocab_size() >= Tokenizer::FEWEST_MADE_UP => {
+            Tokenizer::made_up(config.vocab_size())?.save(out, None)?;
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 /// A network's shapes by name, or from a file.
