@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +41,17 @@ pub enum Command {
         /// The library.
         path: PathBuf,
     },
+}
+
+impl Command {
+    /// Threads to compute with, where the command was given a number. They have to be settled before there is a second one.
+    #[must_use]
+    pub fn threads(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Bench(bench) => bench.threads,
+            _ => None,
+        }
+    }
 }
 
 /// One question.
@@ -125,21 +137,30 @@ pub enum Plugin {
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Positions to read
+    /// Positions that each sequence reads
     #[arg(long, default_value_t = 512)]
     pub prompt: usize,
-    /// Tokens to write
+    /// Tokens that each sequence writes
     #[arg(long, default_value_t = 128)]
     pub generate: usize,
+    /// Sequences at the same time
+    #[arg(long, default_value = "1")]
+    pub sequences: NonZeroUsize,
+    /// Threads to compute with [default: the machine's cores]
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+    /// How often it is done; medians are shown
+    #[arg(long, default_value = "5")]
+    pub repeat: NonZeroUsize,
+    /// A text to foretell: the model's perplexity on it, as llama.cpp counts it
+    #[arg(long, value_name = "FILE", conflicts_with = "plugin")]
+    pub perplexity: Option<PathBuf>,
     /// A plugin to measure instead of the core
     #[arg(long, value_name = "ID", requires = "input")]
     pub plugin: Option<String>,
     /// What the plugin is given
     #[arg(long, value_name = "FILE", requires = "plugin")]
     pub input: Option<PathBuf>,
-    /// How often the plugin is called
-    #[arg(long, default_value_t = 9)]
-    pub runs: usize,
     /// One line of JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -186,7 +207,7 @@ pub enum Debug {
         /// f32, f16 or bf16 (safetensors), or a quantisation such as q4_0 (GGUF)
         #[arg(long, default_value = "f16", value_name = "TYPE")]
         weights: String,
-        /// Folder whose tokenizer is copied beside the weights
+        /// Folder or GGUF file whose tokenizer is copied; without it one is made up, with a word for every row
         #[arg(long, value_name = "DIR")]
         tokenizer: Option<PathBuf>,
         /// The same seed gives the same weights

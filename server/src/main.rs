@@ -1,4 +1,4 @@
-//! The jnana binary: serve, ask, models, plugin, debug.
+//! The jnana binary: serve, ask, models, plugin, bench, debug.
 
 use std::process::ExitCode;
 
@@ -8,8 +8,12 @@ use jnana_kernels::process;
 use jnana_server::{cli::Cli, commands};
 
 fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    if let Some(threads) = command.threads() {
+        process::take_threads(threads.get());
+    }
     process::settle_threads();
-    match commands::run(Cli::parse().command) {
+    match commands::run(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("jnana: {}", with_causes(error.as_ref()));
