@@ -114,12 +114,7 @@ fn stub_driver(folder: &Path) -> Result<()> {
 
 /// Names of the driver API, as cudarc declares them.
 fn driver_functions() -> Result<Vec<String>> {
-    let metadata = shell::output(shell::cargo().args(["metadata", "--format-version=1", "--all-features"]))?;
-    let manifest = metadata
-        .split('"')
-        .find(|word| word.ends_with("Cargo.toml") && word.contains("/cudarc-"))
-        .context("cudarc is not among the dependencies")?;
-    let bindings = Path::new(manifest).with_file_name("src/driver/sys/mod.rs");
+    let bindings = shell::crate_folder("cudarc")?.join("src/driver/sys/mod.rs");
     let text =
         fs::read_to_string(&bindings).with_context(|| format!("cannot read {}", bindings.display()))?;
     let mut names: Vec<String> = text

