@@ -105,11 +105,9 @@ mod tests {
     #[test]
     fn a_gguf_file_has_a_place_for_it() {
         let entries = Tokenizer::made_up(51_200).unwrap().gguf_metadata().unwrap();
-        let length = |key: &str| {
-            match entries.iter().find(|(name, _)| name == key) {
-                Some((_, Value::Array(items))) => items.len(),
-                other => panic!("{key}: {other:?}"),
-            }
+        let length = |key: &str| match entries.iter().find(|(name, _)| name == key) {
+            Some((_, Value::Array(items))) => items.len(),
+            other => panic!("{key}: {other:?}"),
         };
         assert_eq!(length("tokenizer.ggml.tokens"), 51_200);
         assert_eq!(length("tokenizer.ggml.merges"), 51_200 - Tokenizer::FEWEST_MADE_UP);

@@ -85,9 +85,9 @@ pub fn ask_together(
         let callers: Vec<_> = callers.collect();
         start.wait();
         let started = Instant::now();
-        let answers = callers.into_iter().map(|caller| {
-            caller.join().unwrap_or_else(|_| Err(anyhow!("a caller panicked")))
-        });
+        let answers = callers
+            .into_iter()
+            .map(|caller| caller.join().unwrap_or_else(|_| Err(anyhow!("a caller panicked"))));
         let answers = answers.collect::<Result<Vec<_>>>()?;
         Ok((started.elapsed(), answers))
     })

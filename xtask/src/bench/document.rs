@@ -27,7 +27,8 @@ pub fn with_section(document: &str, name: &str, text: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# A\n<!-- bench:a -->\nold\n<!-- /bench:a -->\nkept\n<!-- bench:b --><!-- /bench:b -->\n";
+    const TEXT: &str =
+        "# A\n<!-- bench:a -->\nold\n<!-- /bench:a -->\nkept\n<!-- bench:b --><!-- /bench:b -->\n";
 
     #[test]
     fn only_what_is_between_the_marks_changes() {

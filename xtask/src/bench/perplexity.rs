@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 
 use super::context::{Context, Model, number};
 use super::pairs::in_turns;
-use super::peers::llama::{self, Llama};
 use super::peers;
+use super::peers::llama::{self, Llama};
 use super::table::{Better, Section};
 use crate::shell;
 
@@ -27,8 +27,7 @@ const CONTEXT: &str = "512";
 pub fn compare(context: &Context) -> Result<Section> {
     let llama = Llama::build()?;
     let (model, text) = (context.file(Model::SmolLm2)?, text(context.quick)?);
-    let pairs =
-        in_turns(1, |_| ours(context, &model, &text), |_| theirs(context, &llama, &model, &text))?;
+    let pairs = in_turns(1, |_| ours(context, &model, &text), |_| theirs(context, &llama, &model, &text))?;
     let mut section = Section::default();
     let what = format!("{}, perplexity", Model::SmolLm2.name());
     section.row(what, llama::NAME, Better::Lower, &pairs, |ours, theirs| (ours.0, *theirs));

@@ -119,8 +119,7 @@ mod tests {
 
     #[test]
     fn above_one_is_better_for_times_too() {
-        let row =
-            Row { what: "ms".to_owned(), peer: "torch", better: Better::Lower, pairs: vec![(5., 20.)] };
+        let row = Row { what: "ms".to_owned(), peer: "torch", better: Better::Lower, pairs: vec![(5., 20.)] };
         assert_eq!(row.line(), "| ms | 5.00 | torch 20.0 | 4.00 (4.00–4.00) |");
     }
 

@@ -16,6 +16,9 @@ const PACKAGES: [&str; 5] =
 
 const SCRIPT: &str = "xtask/bench/vision_peer.py";
 
+/// A language model that brings no projector, which would be for one of the encoders only: each gets a random one.
+const MODEL: &str = "smollm2-135m-instruct";
+
 /// A picture of 224×224: both sides decode it, and none has to scale it.
 const PICTURE: &str = "media/tests/fixtures/landscape.clip224.png";
 
@@ -54,8 +57,8 @@ pub fn compare(context: &Context) -> Result<Section> {
         }
     }
     section.notes.push(format!(
-        "From the file of a picture of 224×224 to the encoder's rows; ours goes on through the projector. The peers' \
-         weights and those of our CLIP are random. {}.",
+        "From the file of a picture of 224×224 to the encoder's rows; ours goes on through a projector. The peers' \
+         weights and those of our CLIP and projectors are random. {}.",
         PACKAGES.join(", ")
     ));
     Ok(section)
@@ -63,7 +66,7 @@ pub fn compare(context: &Context) -> Result<Section> {
 
 fn ours(context: &Context, encoder: &Encoder, runs: &str) -> Result<f64> {
     let report = context.measure(|command| {
-        command.args(["--plugin", "vision", "--input", PICTURE, "--repeat", runs]);
+        command.args(["--plugin", "vision", "--input", PICTURE, "--repeat", runs, "--model", MODEL]);
         if let Some(folder) = &encoder.folder {
             command.arg("--set").arg(format!("vision.encoder={}", folder.display()));
         }

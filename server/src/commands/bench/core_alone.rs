@@ -44,9 +44,9 @@ pub(super) fn report(bench: &Bench) -> Result<Value> {
         "peak_memory_bytes": usage::memory("self", "VmHWM"),
     });
     if let Some(file) = &bench.perplexity {
-        let tokenizer = loaded.tokenizer.with_context(|| {
-            format!("{} has no tokenizer, which a perplexity needs", path.display())
-        })?;
+        let tokenizer = loaded
+            .tokenizer
+            .with_context(|| format!("{} has no tokenizer, which a perplexity needs", path.display()))?;
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let found = perplexity::of(loaded.decoder.as_ref(), &tokenizer, &text)?;
         report["perplexity"] = found.perplexity.into();

@@ -20,14 +20,12 @@ const PACKAGE: (&str, &str) = ("llama_cpp_python", "0.3.36");
 /// llama-cli is for people who want to try a model beside ours.
 const TARGETS: [&str; 4] = ["llama-bench", "llama-server", "llama-perplexity", "llama-cli"];
 
-/// Without what the measurements do not need: tests, examples, and a browser page that would be fetched.
-const OPTIONS: [&str; 7] = [
-    "LLAMA_CURL=OFF",
+/// Without what the measurements do not need: HTTPS, tests, examples, and a browser page that would be fetched.
+const OPTIONS: [&str; 5] = [
     "LLAMA_OPENSSL=OFF",
     "LLAMA_BUILD_TESTS=OFF",
     "LLAMA_BUILD_EXAMPLES=OFF",
     "LLAMA_BUILD_UI=OFF",
-    "LLAMA_BUILD_WEBUI=OFF",
     "LLAMA_USE_PREBUILT_UI=OFF",
 ];
 
@@ -116,7 +114,8 @@ mod tests {
 
     #[test]
     fn the_last_estimate_is_the_perplexity() {
-        let output = "[1]20.1,[2]21.5,\n0.12.345.678 I Final estimate: PPL = 22.0417 +/- 1.02150\n\ntimings\n";
+        let output =
+            "[1]20.1,[2]21.5,\n0.12.345.678 I Final estimate: PPL = 22.0417 +/- 1.02150\n\ntimings\n";
         assert_eq!(perplexity(output).unwrap(), 22.0417);
         assert!(perplexity("you need at least 1024 tokens").is_err());
     }
