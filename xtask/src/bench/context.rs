@@ -14,7 +14,7 @@ use crate::{models, shell};
 /// A language model that both sides run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Model {
-    /// The default's, with its weights.
+    /// What the default is made of, with its own weights.
     SmolLm2,
     /// The flagship's shape with random weights: the speed does not depend on their values.
     Phi2,

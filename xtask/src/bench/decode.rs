@@ -12,17 +12,18 @@ use super::peers::llama::{self, Llama};
 use super::table::{Better, Section};
 use crate::shell;
 
-/// Tokens to read and to write.
+/// How many tokens are read, the fewest first, and written.
 struct Lengths {
-    prompt: usize,
+    prompts: &'static [usize],
     generate: usize,
 }
 
 /// Of one side in one pair.
 #[derive(Default)]
 struct Speed {
+    /// Tokens a second, for each length of a prompt.
+    prefill: Vec<f64>,
     /// Tokens a second.
-    prefill: f64,
     decode: f64,
     /// Seconds.
     load: f64,
@@ -34,8 +35,8 @@ struct Speed {
 pub fn compare(context: &Context) -> Result<Section> {
     let llama = Llama::build()?;
     let lengths = match context.quick {
-        true => Lengths { prompt: 128, generate: 32 },
-        false => Lengths { prompt: 512, generate: 128 },
+        true => Lengths { prompts: &[128], generate: 32 },
+        false => Lengths { prompts: &[64, 512], generate: 128 },
     };
     let mut section = Section::default();
     for &model in context.models() {
@@ -45,10 +46,14 @@ pub fn compare(context: &Context) -> Result<Section> {
             |_| ours(context, &file, &lengths),
             |_| theirs(context, &llama, &file, &lengths),
         )?;
-        let (name, Lengths { prompt, generate }) = (model.name(), &lengths);
-        let what = format!("{name}, prefill {prompt}, tokens/s");
-        section.row(what, llama::NAME, Better::Higher, &pairs, |ours, theirs| (ours.prefill, theirs.prefill));
-        let what = format!("{name}, decode {generate}, tokens/s");
+        let name = model.name();
+        for (index, prompt) in lengths.prompts.iter().enumerate() {
+            let what = format!("{name}, prefill {prompt}, tokens/s");
+            section.row(what, llama::NAME, Better::Higher, &pairs, |ours, theirs| {
+                (ours.prefill[index], theirs.prefill[index])
+            });
+        }
+        let what = format!("{name}, decode {}, tokens/s", lengths.generate);
         section.row(what, llama::NAME, Better::Higher, &pairs, |ours, theirs| (ours.decode, theirs.decode));
         if let Some((Speed { load, memory, .. }, _)) = pairs.last() {
             let memory = memory / 1e9;
@@ -60,27 +65,37 @@ pub fn compare(context: &Context) -> Result<Section> {
     Ok(section)
 }
 
+/// A process for each length, as llama-bench begins each test with an empty cache: it writes behind nothing read.
 fn ours(context: &Context, model: &Path, lengths: &Lengths) -> Result<Speed> {
-    let report = context.measure(|command| {
-        command.args(["--repeat", "1", "--prompt", &lengths.prompt.to_string()]);
-        command.args(["--generate", &lengths.generate.to_string(), "--model"]).arg(model);
-    })?;
-    Ok(Speed {
-        prefill: number(&report, "prefill_tokens_per_second")?,
-        decode: number(&report, "decode_tokens_per_second")?,
-        load: number(&report, "load_seconds")?,
-        memory: number(&report, "peak_memory_bytes")?,
-    })
+    let measure = |prompt: usize, generate: usize| {
+        context.measure(|command| {
+            command.args(["--repeat", "1", "--prompt", &prompt.to_string()]);
+            command.args(["--generate", &generate.to_string(), "--model"]).arg(model);
+        })
+    };
+    let mut speed = Speed::default();
+    for &prompt in lengths.prompts {
+        let report = measure(prompt, 0)?;
+        speed.prefill.push(number(&report, "prefill_tokens_per_second")?);
+        // In the end, that of the longest.
+        speed.memory = number(&report, "peak_memory_bytes")?;
+    }
+    let report = measure(1, lengths.generate)?;
+    speed.decode = number(&report, "decode_tokens_per_second")?;
+    speed.load = number(&report, "load_seconds")?;
+    Ok(speed)
 }
 
 fn theirs(context: &Context, llama: &Llama, model: &Path, lengths: &Lengths) -> Result<Speed> {
+    let prompts: Vec<String> = lengths.prompts.iter().map(usize::to_string).collect();
     let mut command = Command::new(llama.program("llama-bench"));
     command.args(["-o", "json", "-r", "1", "-t", &context.threads.to_string()]);
-    command.args(["-p", &lengths.prompt.to_string(), "-n", &lengths.generate.to_string(), "-m"]).arg(model);
+    command.args(["-p", &prompts.join(","), "-n", &lengths.generate.to_string(), "-m"]).arg(model);
     let report: Value = serde_json::from_str(&shell::output(&mut command)?)?;
+    let prefill = lengths.prompts.iter().map(|&prompt| llama::tokens_per_second(&report, "n_prompt", prompt));
     Ok(Speed {
-        prefill: llama::tokens_per_second(&report, "n_prompt")?,
-        decode: llama::tokens_per_second(&report, "n_gen")?,
+        prefill: prefill.collect::<Result<_>>()?,
+        decode: llama::tokens_per_second(&report, "n_gen", lengths.generate)?,
         ..Speed::default()
     })
 }

@@ -1,4 +1,4 @@
-//! How well the default model foretells a text: what our kernels lose in precision would show here.
+//! How well SmolLM2 foretells a text: what our kernels lose in precision would show here.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Speech to text: our plugin, through the host as in serving, beside whisper.cpp and faster-whisper on the same weights.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,7 +18,8 @@ const PACKAGES: [&str; 2] = ["faster-whisper==1.2.1", "ctranslate2==4.8.5"];
 
 const SCRIPT: &str = "xtask/bench/faster_whisper_peer.py";
 
-const MODEL: &str = "whisper-tiny.en";
+/// The default, and one that knows other languages too.
+const MODELS: [&str; 2] = ["whisper-tiny.en", "whisper-base"];
 
 /// Recordings and how long they are in words.
 const RECORDINGS: [(&str, &str); 3] = [
@@ -29,34 +31,36 @@ const RECORDINGS: [(&str, &str); 3] = [
 /// The spoken question that is answered, and how often.
 const ASKED: (&str, usize) = ("plugins/whisper/tests/fixtures/question.wav", 5);
 
-/// Milliseconds of each recording, in their order.
+/// The peers' programs.
+struct Peers {
+    native: PathBuf,
+    python: PathBuf,
+}
+
+/// Milliseconds of each recording, for each model.
 pub fn compare(context: &Context) -> Result<Section> {
-    let python = environment("speech", &PACKAGES)?;
-    let native = whisper::build()?;
-    let runs = if context.quick { "3" } else { "9" };
-    // Our plugin makes the ggml file that whisper.cpp reads.
-    ours(context, "1")?;
-    let ggml = ggml_file(context)?;
-    let threads = context.threads.to_string();
-    let recordings = RECORDINGS.map(|(_, file)| file);
-    let theirs = || -> Result<[Vec<f64>; 2]> {
-        let mut native = Command::new(&native);
-        native.arg(&ggml).args([threads.as_str(), runs]).args(recordings);
-        let mut script = Command::new(&python);
-        script.arg(SCRIPT).arg(context.model_folder(MODEL)).args([threads.as_str(), runs]).args(recordings);
-        Ok([checked(figures(&mut native)?)?, checked(figures(&mut script)?)?])
-    };
-    let pairs = in_turns(context.pairs, |_| ours(context, runs), |_| theirs())?;
+    let peers = Peers { native: whisper::build()?, python: environment("speech", &PACKAGES)? };
+    let (models, runs) = if context.quick { (&MODELS[..1], "3") } else { (&MODELS[..], "9") };
+    shell::run(context.jnana().args(["models", "pull"]).args(models))?;
     let mut section = Section::default();
-    for (recording, (name, _)) in RECORDINGS.iter().enumerate() {
-        for (side, peer) in [whisper::NAME, "faster-whisper"].into_iter().enumerate() {
-            section.row(format!("{name}, ms"), peer, Better::Lower, &pairs, |ours, theirs| {
-                (ours[recording], theirs[side][recording])
-            });
+    for model in models {
+        let ggml = ggml_file(context, model)?;
+        let pairs = in_turns(
+            context.pairs,
+            |_| ours(context, model, runs),
+            |_| theirs(context, &peers, model, &ggml, runs),
+        )?;
+        for (recording, (name, _)) in RECORDINGS.iter().enumerate() {
+            for (side, peer) in [whisper::NAME, "faster-whisper"].into_iter().enumerate() {
+                let what = format!("{model}, {name}, ms");
+                section.row(what, peer, Better::Lower, &pairs, |ours, theirs| {
+                    (ours[recording], theirs[side][recording])
+                });
+            }
         }
     }
     section.notes.push(format!(
-        "{MODEL}, greedy; whisper.cpp is the version inside our plugin with its own settings, built for the processor; \
+        "Greedy; whisper.cpp is the version inside our plugin with its own settings, built for the processor; \
          faster-whisper in int8. {}.",
         PACKAGES.join(", ")
     ));
@@ -64,14 +68,28 @@ pub fn compare(context: &Context) -> Result<Section> {
     Ok(section)
 }
 
-fn ours(context: &Context, runs: &str) -> Result<Vec<f64>> {
+/// Milliseconds of each recording, in their order. The language is given, as the peers are given it.
+fn ours(context: &Context, model: &str, runs: &str) -> Result<Vec<f64>> {
+    let model = format!("whisper.model={model}");
     let times = RECORDINGS.map(|(_, file)| {
         let report = context.measure(|command| {
             command.args(["--plugin", "whisper", "--input", file, "--repeat", runs]);
+            command.args(["--set", &model, "--set", r#"whisper.languages=["en"]"#]);
         })?;
         number(&report, "median_ms")
     });
     times.into_iter().collect()
+}
+
+/// The same of whisper.cpp and of faster-whisper.
+fn theirs(context: &Context, peers: &Peers, model: &str, ggml: &Path, runs: &str) -> Result<[Vec<f64>; 2]> {
+    let threads = context.threads.to_string();
+    let recordings = RECORDINGS.map(|(_, file)| file);
+    let mut native = Command::new(&peers.native);
+    native.arg(ggml).args([threads.as_str(), runs]).args(recordings);
+    let mut script = Command::new(&peers.python);
+    script.arg(SCRIPT).arg(context.model_folder(model)).args([threads.as_str(), runs]).args(recordings);
+    Ok([checked(figures(&mut native)?)?, checked(figures(&mut script)?)?])
 }
 
 fn checked(figures: Vec<f64>) -> Result<Vec<f64>> {
@@ -79,13 +97,18 @@ fn checked(figures: Vec<f64>) -> Result<Vec<f64>> {
     Ok(figures)
 }
 
-/// The newest ggml file that our plugin has made.
-fn ggml_file(context: &Context) -> Result<PathBuf> {
+/// The weights as whisper.cpp reads them: our plugin makes such a file of a model, here the only one in its cache.
+fn ggml_file(context: &Context, model: &str) -> Result<PathBuf> {
     let folder = context.plugin_cache("whisper");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    ours(context, model, "1")?;
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let files = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("ggml-"));
-    let newest = files.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
-    newest.map(|entry| entry.path()).with_context(|| format!("{} holds no ggml file", folder.display()))
+    let is_ggml = |name: &OsStr| name.to_string_lossy().starts_with("ggml-");
+    let mut files = entries.flatten().filter(|entry| is_ggml(&entry.file_name()));
+    let file = files.next().with_context(|| format!("{} holds no ggml file", folder.display()))?;
+    Ok(file.path())
 }
 
 /// From the end of a spoken question to the first token of its answer: recognition, prompt, prefill. No peer has both.

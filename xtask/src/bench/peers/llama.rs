@@ -79,11 +79,11 @@ fn fetch(cache: &Path) -> Result<()> {
     shell::run(tar.args(["--strip-components=1", "-xzf"]).arg(archive).arg("-C").arg(cache))
 }
 
-/// Tokens a second of the test in llama-bench's JSON whose number `test` (`n_prompt` or `n_gen`) is not zero.
-pub fn tokens_per_second(report: &Value, test: &str) -> Result<f64> {
+/// Tokens a second of the test in llama-bench's JSON with so many tokens to read (`n_prompt`) or to write (`n_gen`).
+pub fn tokens_per_second(report: &Value, test: &str, tokens: usize) -> Result<f64> {
     let mut rows = report.as_array().into_iter().flatten();
-    let row = rows.find(|row| row.get(test).and_then(Value::as_u64).is_some_and(|tokens| tokens > 0));
-    number(row.with_context(|| format!("llama-bench gave no {test}"))?, "avg_ts")
+    let row = rows.find(|row| row.get(test).and_then(Value::as_u64) == Some(tokens as u64));
+    number(row.with_context(|| format!("llama-bench gave no {test} of {tokens}"))?, "avg_ts")
 }
 
 /// What llama-perplexity says in the end.
@@ -103,13 +103,15 @@ mod tests {
     #[test]
     fn rates_are_told_apart_by_what_was_tested() {
         let report = json!([
+            { "model_type": "llama ?B Q4_1", "n_prompt": 64, "n_gen": 0, "avg_ts": 301.7, "stddev_ts": 0.0 },
             { "model_type": "llama ?B Q4_1", "n_prompt": 512, "n_gen": 0, "avg_ts": 292.4, "stddev_ts": 0.0 },
             { "model_type": "llama ?B Q4_1", "n_prompt": 0, "n_gen": 128, "avg_ts": 153.2, "stddev_ts": 0.0 },
         ]);
-        assert_eq!(tokens_per_second(&report, "n_prompt").unwrap(), 292.4);
-        assert_eq!(tokens_per_second(&report, "n_gen").unwrap(), 153.2);
-        assert!(tokens_per_second(&json!([]), "n_gen").is_err());
-        assert!(tokens_per_second(&json!({ "error": "no model" }), "n_gen").is_err());
+        assert_eq!(tokens_per_second(&report, "n_prompt", 64).unwrap(), 301.7);
+        assert_eq!(tokens_per_second(&report, "n_prompt", 512).unwrap(), 292.4);
+        assert_eq!(tokens_per_second(&report, "n_gen", 128).unwrap(), 153.2);
+        assert!(tokens_per_second(&report, "n_gen", 64).is_err());
+        assert!(tokens_per_second(&json!({ "error": "no model" }), "n_gen", 128).is_err());
     }
 
     #[test]
