@@ -111,7 +111,9 @@ async fn a_line_of_the_json_log_names_the_request_as_its_answer_does() {
 #[tokio::test]
 async fn a_kill_in_mid_stream_loses_no_finished_message() {
     let home = home();
-    let mut process = Process::start(&home);
+    // It tells longer stories than the default.
+    let arguments = ["--model", "smollm2-135m-instruct"].into_iter().chain(NO_PLUGINS);
+    let mut process = Process::serve(&home, arguments.map(OsStr::new));
     let conversation = process.caller.conversation().await;
     let finished = process.caller.exchange(&conversation, None, "Say hello.").await;
     let (_, answer) =
