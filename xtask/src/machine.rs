@@ -30,7 +30,7 @@ const PACKAGES: &[(Need, &str, &[&str])] = &[
     (Need::Pip, "python3", &["python3", "python3-pip", "python3-venv"]),
     (Need::Browser, "node", &["nodejs"]),
     (Need::Browser, "npm", &["npm"]),
-    (Need::Browser, "chromium", &["chromium"]),
+    (Need::Browser, "chromium", &["chromium", "fonts-noto-color-emoji"]),
     (Need::Media, "ffmpeg", &["ffmpeg"]),
     (Need::Media, "espeak-ng", &["espeak-ng"]),
 ];
