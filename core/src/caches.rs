@@ -165,11 +165,7 @@ impl CachePool {
     pub fn release(&mut self, mut positions: Vec<Position>, cache: SequenceCache) {
         self.live_bytes -= self.bytes(cache.capacity());
         positions.truncate(cache.len());
-        if positions.is_empty() {
-            return;
-        }
-        if let Some(index) = self.finished.iter().position(|f| f.positions.starts_with(&positions)) {
-            self.touch(index);
+        if positions.is_empty() || self.finished.iter().any(|f| f.positions.starts_with(&positions)) {
             return;
         }
         self.finished.retain(|f| !positions.starts_with(&f.positions));

@@ -99,10 +99,10 @@ pub(crate) fn half(bits: u16) -> f32 {
     f32::from_bits(magnitude | u32::from(bits & 0x8000) << 16)
 }
 
-/// Halves again and again, which keeps rounding small.
+/// The sum, halves onto halves, which keeps rounding small. `N` is a power of two.
 #[inline(always)]
-fn fold(mut sums: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
+pub(crate) fn fold<const N: usize>(mut sums: [f32; N]) -> f32 {
+    let mut half = N / 2;
     while half > 0 {
         for i in 0..half {
             sums[i] += sums[i + half];

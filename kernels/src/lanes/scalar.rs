@@ -3,7 +3,7 @@
 use std::array::from_fn;
 
 use super::{Codes, Lanes, PANEL, VECTOR, WORDS, Wide};
-use crate::math::half;
+use crate::math::{fold, half};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
@@ -61,15 +61,7 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     unsafe fn sum(x: Wide<Self>) -> f32 {
-        let mut lanes = x[0];
-        let mut apart = PANEL / 2;
-        while apart > 0 {
-            for i in 0..apart {
-                lanes[i] += lanes[i + apart];
-            }
-            apart /= 2;
-        }
-        lanes[0]
+        fold(x[0])
     }
 
     #[inline(always)]
