@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::isa::{Isa, Kernel};
 use crate::lanes::{Lanes, MAX_PARTS, PANEL, Wide};
-use crate::memory::Memory;
+use crate::panels::Panels;
 
 /// Sums that a product is shared among, so that none waits for the last; they are added up by pairs.
 const CHAINS: usize = 4;
@@ -110,38 +110,15 @@ impl Kernel for Down<'_> {
     }
 }
 
-/// A matrix `[rows, columns]` as `[panels, columns, 16]`; rows behind the last are zero.
-struct Panels {
-    rows: usize,
-    columns: usize,
-    memory: Memory,
-}
-
 impl Panels {
-    /// From numbers row after row.
-    fn new(numbers: &[f32], rows: usize) -> Self {
-        let columns = numbers.len().checked_div(rows).unwrap_or(0);
-        let mut memory = Memory::zeroed(rows.next_multiple_of(PANEL) * columns * size_of::<f32>());
-        let words = memory.as_mut_slice().as_chunks_mut::<{ size_of::<f32>() }>().0;
-        for (row, numbers) in numbers.chunks_exact(columns.max(1)).enumerate() {
-            let first = row / PANEL * columns * PANEL + row % PANEL;
-            for (column, number) in numbers.iter().enumerate() {
-                words[first + column * PANEL] = number.to_ne_bytes();
-            }
-        }
-        Self { rows, columns, memory }
-    }
-
     /// Products of a panel's rows with `x`, a number for each column.
     ///
     /// # Safety
     /// As for [`Lanes`].
     #[inline(always)]
     unsafe fn product<L: Lanes>(&self, panel: usize, x: &[f32]) -> Wide<L> {
-        let size = self.columns * PANEL;
-        let bytes = &self.memory.as_slice()[panel * size * size_of::<f32>()..][..size * size_of::<f32>()];
         assert_eq!(x.len(), self.columns, "numbers of a row");
-        let mut weights = bytes.as_ptr().cast::<f32>();
+        let mut weights = self.panel(panel);
         let mut sums = [[L::splat(0.); MAX_PARTS]; CHAINS];
         let (fours, rest) = x.as_chunks::<CHAINS>();
         for x in fours {

@@ -34,6 +34,12 @@ impl Lanes for Avx2 {
         _mm256_fmadd_ps(a, b, c)
     }
 
+    /// Both instructions give their second operand where one is no number.
+    #[inline(always)]
+    unsafe fn clamp(x: __m256, low: __m256, high: __m256) -> __m256 {
+        _mm256_min_ps(high, _mm256_max_ps(low, x))
+    }
+
     #[inline(always)]
     unsafe fn load(at: *const f32) -> __m256 {
         _mm256_loadu_ps(at)

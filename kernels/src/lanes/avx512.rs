@@ -35,6 +35,12 @@ impl Lanes for Avx512 {
         _mm512_fmadd_ps(a, b, c)
     }
 
+    /// Both instructions give their second operand where one is no number.
+    #[inline(always)]
+    unsafe fn clamp(x: __m512, low: __m512, high: __m512) -> __m512 {
+        _mm512_min_ps(high, _mm512_max_ps(low, x))
+    }
+
     #[inline(always)]
     unsafe fn load(at: *const f32) -> __m512 {
         _mm512_loadu_ps(at)

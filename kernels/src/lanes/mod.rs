@@ -77,6 +77,9 @@ pub(crate) trait Lanes: Copy {
     /// `a · b + c`, rounded once.
     unsafe fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 
+    /// `x` held within `low` to `high`; what is no number stays none.
+    unsafe fn clamp(x: Self::F, low: Self::F, high: Self::F) -> Self::F;
+
     /// Numbers in f32.
     unsafe fn load(at: *const f32) -> Self::F;
 

@@ -36,6 +36,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn clamp(x: float32x4_t, low: float32x4_t, high: float32x4_t) -> float32x4_t {
+        let raised = vbslq_f32(vcltq_f32(x, low), low, x);
+        vbslq_f32(vcgtq_f32(raised, high), high, raised)
+    }
+
+    #[inline(always)]
     unsafe fn load(at: *const f32) -> float32x4_t {
         vld1q_f32(at)
     }

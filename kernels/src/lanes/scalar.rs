@@ -35,6 +35,11 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn clamp(x: Self::F, low: Self::F, high: Self::F) -> Self::F {
+        from_fn(|i| x[i].clamp(low[i], high[i]))
+    }
+
+    #[inline(always)]
     unsafe fn load(at: *const f32) -> Self::F {
         at.cast::<Self::F>().read()
     }
