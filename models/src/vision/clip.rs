@@ -5,8 +5,10 @@
 //! others, so the tower is here, with every number from `config.json`.
 
 use candle_core::{D, Module, Result, Tensor, bail};
-use candle_nn::{Conv2d, Conv2dConfig, LayerNorm, Linear, VarBuilder};
+use candle_nn::{Conv2d, Conv2dConfig, LayerNorm, VarBuilder};
 use serde::{Deserialize, Serialize};
+
+use super::dense::Dense;
 
 /// Mean of CLIP's input, on 0..1 colours.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
@@ -161,34 +163,39 @@ impl Embeddings {
 
 #[derive(Debug)]
 struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
+    /// Queries, which are scaled, keys and values beside each other.
+    projections: Dense,
+    out: Dense,
     heads: usize,
 }
 
 impl Attention {
     fn load(c: &Config, vb: &VarBuilder<'_>) -> Result<Self> {
-        let linear = |name: &str| candle_nn::linear(c.hidden_size, c.hidden_size, vb.pp(name));
+        let width = c.hidden_size;
+        let scale = ((width / c.num_attention_heads) as f64).powf(-0.5);
+        let linear = |name: &str, scale: f64| -> Result<[Tensor; 2]> {
+            let vb = vb.pp(name);
+            Ok([(vb.get((width, width), "weight")? * scale)?, (vb.get(width, "bias")? * scale)?])
+        };
+        let (query, key, value) = (linear("q_proj", scale)?, linear("k_proj", 1.)?, linear("v_proj", 1.)?);
+        let [weight, bias] = [0, 1].map(|part| Tensor::cat(&[&query[part], &key[part], &value[part]], 0));
         Ok(Self {
-            query: linear("q_proj")?,
-            key: linear("k_proj")?,
-            value: linear("v_proj")?,
-            out: linear("out_proj")?,
+            projections: Dense::new(&weight?, &bias?, None)?,
+            out: Dense::load(&vb.pp("out_proj"), (width, width), None)?,
             heads: c.num_attention_heads,
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// Attention of the normed positions to each other, added to `residual`.
+    fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         let (batch, n, width) = x.dims3()?;
-        let head_dim = width / self.heads;
-        let split = |x: Tensor| x.reshape((batch, n, self.heads, head_dim))?.transpose(1, 2)?.contiguous();
-        let query = split((self.query.forward(x)? * (head_dim as f64).powf(-0.5))?)?;
-        let key = split(self.key.forward(x)?)?;
-        let value = split(self.value.forward(x)?)?;
+        let projected =
+            self.projections.forward(x)?.reshape((batch, n, 3, self.heads, width / self.heads))?;
+        let split = |part: usize| projected.narrow(2, part, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let (query, key, value) = (split(0)?, split(1)?, split(2)?);
         let weights = candle_nn::ops::softmax_last_dim(&query.matmul(&key.t()?)?)?;
-        self.out.forward(&weights.matmul(&value)?.transpose(1, 2)?.reshape((batch, n, width))?)
+        let seen = weights.matmul(&value)?.transpose(1, 2)?.reshape((batch, n, width))?;
+        self.out.forward_onto(&seen, residual)
     }
 }
 
@@ -197,29 +204,27 @@ struct Layer {
     norm1: LayerNorm,
     attention: Attention,
     norm2: LayerNorm,
-    fc1: Linear,
-    act: HiddenAct,
-    fc2: Linear,
+    fc1: Dense,
+    fc2: Dense,
 }
 
 impl Layer {
     fn load(c: &Config, vb: &VarBuilder<'_>) -> Result<Self> {
         let norm = |name: &str| candle_nn::layer_norm(c.hidden_size, c.layer_norm_eps, vb.pp(name));
+        let (width, inner) = (c.hidden_size, c.intermediate_size);
         let mlp = vb.pp("mlp");
         Ok(Self {
             norm1: norm("layer_norm1")?,
             attention: Attention::load(c, &vb.pp("self_attn"))?,
             norm2: norm("layer_norm2")?,
-            fc1: candle_nn::linear(c.hidden_size, c.intermediate_size, mlp.pp("fc1"))?,
-            act: c.hidden_act,
-            fc2: candle_nn::linear(c.intermediate_size, c.hidden_size, mlp.pp("fc2"))?,
+            fc1: Dense::load(&mlp.pp("fc1"), (width, inner), Some(c.hidden_act))?,
+            fc2: Dense::load(&mlp.pp("fc2"), (inner, width), None)?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm1.forward(x)?)?)?;
-        let y = self.fc1.forward(&self.norm2.forward(&x)?)?.apply(&self.act)?;
-        x + self.fc2.forward(&y)?
+        let x = self.attention.forward_onto(&self.norm1.forward(x)?, x)?;
+        self.fc2.forward_onto(&self.fc1.forward(&self.norm2.forward(&x)?)?, &x)
     }
 }
 

@@ -2,12 +2,15 @@
 //! `tpu/models/official/efficientnet/lite`): no squeeze-and-excite, ReLU6, fixed stem and head.
 //!
 //! Activations are `[B, H, W, C]` f32 on the CPU; pointwise convolutions are matrix products; BatchNorm is folded into the
-//! convolution before it. Tensor names are those of the `efficientnet_lite_pytorch` checkpoints.
+//! convolution before it, bias, ReLU6 and the residual into the kernel that runs it. Tensor names are those of the
+//! `efficientnet_lite_pytorch` checkpoints.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::VarBuilder;
+use jnana_kernels::convolution::{self, Grid, Kernel, patches};
+use jnana_kernels::{Activation, DenseMatrix};
 
-use super::depthwise::{add_bias, depthwise_relu6, patches};
+use crate::values::Values;
 
 /// Side of the square input in pixels.
 pub const INPUT_SIZE: usize = 224;
@@ -22,6 +25,8 @@ pub const MEAN: [f32; 3] = [127.0 / 255.0; 3];
 /// Divisor of the input, on 0..1 colours.
 pub const STD: [f32; 3] = [128.0 / 255.0; 3];
 
+const CHANNELS: usize = 3;
+const STEM: Kernel = Kernel { size: 3, stride: 2 };
 const STEM_WIDTH: usize = 32;
 const BATCH_NORM_EPS: f64 = 1e-3;
 
@@ -74,100 +79,69 @@ impl FeatureMap {
     }
 }
 
-/// A convolution as a product of `[rows, inputs]` with `[inputs, outputs]`, then the bias and, if asked for, ReLU6.
-#[derive(Debug)]
-struct Pointwise {
-    weight: Tensor,
-    bias: Tensor,
-    relu6: bool,
+/// Some pictures' activations, channels innermost.
+struct Map {
+    grid: Grid,
+    values: Vec<f32>,
 }
 
-impl Pointwise {
-    /// 1 × 1, from `[outputs, inputs, 1, 1]`.
-    fn load(
-        vb: &VarBuilder<'_>,
-        conv: &str,
-        norm: &str,
-        inputs: usize,
-        outputs: usize,
-        relu6: bool,
-    ) -> Result<Self> {
-        let weight =
-            vb.get((outputs, inputs, 1, 1), &format!("{conv}.weight"))?.reshape((outputs, inputs))?.t()?;
-        let (weight, bias) = fold(&weight, &vb.pp(norm), outputs)?;
-        Ok(Self { weight, bias, relu6 })
-    }
-
-    /// `[B, H, W, inputs]` → `[B, H, W, outputs]`.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (b, h, w, c) = x.dims4()?;
-        let y = x.reshape((b * h * w, c))?.matmul(&self.weight)?;
-        add_bias(&y, &self.bias, self.relu6)?;
-        y.reshape((b, h, w, ()))
-    }
+/// 1 × 1, from `[outputs, inputs, 1, 1]`.
+fn pointwise(
+    vb: &VarBuilder<'_>,
+    [conv, norm]: [&str; 2],
+    (inputs, outputs): (usize, usize),
+    activation: Activation,
+) -> Result<DenseMatrix> {
+    let weight = vb.get((outputs, inputs, 1, 1), &format!("{conv}.weight"))?;
+    let (weight, bias) = fold(&weight, &vb.pp(norm))?;
+    Ok(DenseMatrix::new(&weight, &bias, activation))
 }
 
-/// A k × k convolution of each channel on its own, then ReLU6.
-#[derive(Debug)]
-struct Depthwise {
-    weight: Tensor,
-    bias: Tensor,
-    kernel: usize,
-    stride: usize,
-}
-
-impl Depthwise {
-    fn load(vb: &VarBuilder<'_>, width: usize, kernel: usize, stride: usize) -> Result<Self> {
-        let weight = vb.get((width, 1, kernel, kernel), "_depthwise_conv.weight")?;
-        let weight = weight.reshape((width, kernel * kernel))?.t()?;
-        let (weight, bias) = fold(&weight, &vb.pp("_bn1"), width)?;
-        Ok(Self { weight, bias, kernel, stride })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        depthwise_relu6(x, &self.weight, &self.bias, self.kernel, self.stride)
-    }
+/// k × k for each channel on its own, then ReLU6.
+fn depthwise(vb: &VarBuilder<'_>, width: usize, kernel: Kernel) -> Result<convolution::Depthwise> {
+    let weight = vb.get((width, 1, kernel.size, kernel.size), "_depthwise_conv.weight")?;
+    let (weight, bias) = fold(&weight, &vb.pp("_bn1"))?;
+    Ok(convolution::Depthwise::new(&weight, &bias, kernel, Activation::Relu6))
 }
 
 /// Inverted residual block: widen, filter, narrow.
 #[derive(Debug)]
 struct Block {
-    expand: Option<Pointwise>,
-    depthwise: Depthwise,
-    project: Pointwise,
+    expand: Option<DenseMatrix>,
+    depthwise: convolution::Depthwise,
+    project: DenseMatrix,
     residual: bool,
 }
 
 impl Block {
     fn load(vb: &VarBuilder<'_>, inputs: usize, stride: usize, stage: &Stage) -> Result<Self> {
         let inner = inputs * stage.expand;
-        let expand = (stage.expand != 1)
-            .then(|| Pointwise::load(vb, "_expand_conv", "_bn0", inputs, inner, true))
-            .transpose()?;
+        let expand = ["_expand_conv", "_bn0"];
+        let project = ["_project_conv", "_bn2"];
         Ok(Self {
-            expand,
-            depthwise: Depthwise::load(vb, inner, stage.kernel, stride)?,
-            project: Pointwise::load(vb, "_project_conv", "_bn2", inner, stage.width, false)?,
+            expand: (stage.expand != 1)
+                .then(|| pointwise(vb, expand, (inputs, inner), Activation::Relu6))
+                .transpose()?,
+            depthwise: depthwise(vb, inner, Kernel { size: stage.kernel, stride })?,
+            project: pointwise(vb, project, (inner, stage.width), Activation::Identity)?,
             residual: stride == 1 && inputs == stage.width,
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match &self.expand {
-            Some(expand) => self.depthwise.forward(&expand.forward(x)?)?,
-            None => self.depthwise.forward(x)?,
-        };
-        let y = self.project.forward(&y)?;
-        if self.residual { x + y } else { Ok(y) }
+    fn forward(&self, x: &Map) -> Map {
+        let wide = self.expand.as_ref().map(|expand| expand.product(&x.values, None));
+        let filtered = self.depthwise.run(wide.as_ref().unwrap_or(&x.values), x.grid);
+        let residual = self.residual.then_some(&x.values[..]);
+        Map { grid: x.grid.after(self.depthwise.kernel()), values: self.project.product(&filtered, residual) }
     }
 }
 
 /// EfficientNet-Lite0 without its classifier.
 #[derive(Debug)]
 pub struct EfficientNetLite0 {
-    stem: Pointwise,
+    stem: DenseMatrix,
     blocks: Vec<Block>,
-    head: Pointwise,
+    head: DenseMatrix,
 }
 
 impl EfficientNetLite0 {
@@ -176,10 +150,9 @@ impl EfficientNetLite0 {
     /// # Errors
     /// When a tensor is missing or has another shape.
     pub fn load(vb: &VarBuilder<'_>) -> Result<Self> {
-        let kernel = vb.get((STEM_WIDTH, 3, 3, 3), "_conv_stem.weight")?;
+        let stem = vb.get((STEM_WIDTH, CHANNELS, STEM.size, STEM.size), "_conv_stem.weight")?;
         // The order of `patches`: rows, columns, channels.
-        let kernel = kernel.permute((2, 3, 1, 0))?.reshape((27, STEM_WIDTH))?;
-        let (weight, bias) = fold(&kernel, &vb.pp("_bn0"), STEM_WIDTH)?;
+        let (stem, bias) = fold(&stem.permute((0, 2, 3, 1))?, &vb.pp("_bn0"))?;
         let mut blocks = Vec::new();
         let mut inputs = STEM_WIDTH;
         for stage in &STAGES {
@@ -190,9 +163,9 @@ impl EfficientNetLite0 {
             }
         }
         Ok(Self {
-            stem: Pointwise { weight, bias, relu6: true },
+            stem: DenseMatrix::new(&stem, &bias, Activation::Relu6),
             blocks,
-            head: Pointwise::load(vb, "_conv_head", "_bn1", TRUNK_WIDTH, HEAD_WIDTH, true)?,
+            head: pointwise(vb, ["_conv_head", "_bn1"], (TRUNK_WIDTH, HEAD_WIDTH), Activation::Relu6)?,
         })
     }
 
@@ -201,22 +174,31 @@ impl EfficientNetLite0 {
     /// # Errors
     /// When the shape is another.
     pub fn features(&self, pixels: &Tensor, map: FeatureMap) -> Result<Tensor> {
-        let mut x = self.stem.forward(&patches(pixels, 3, 2)?)?;
+        let (images, channels, height, width) = pixels.dims4()?;
+        if channels != CHANNELS {
+            bail!("efficientnet: expected pixels [B, {CHANNELS}, H, W], got {:?}", pixels.dims());
+        }
+        let grid = Grid { images, height, width };
+        let pixels = pixels.contiguous()?;
+        let stem = patches(Values::of(&pixels).as_slice("efficientnet")?, grid, CHANNELS, STEM);
+        let mut x = Map { grid: grid.after(STEM), values: self.stem.product(&stem, None) };
         for block in &self.blocks {
-            x = block.forward(&x)?;
+            x = block.forward(&x);
         }
         if map == FeatureMap::Head {
-            x = self.head.forward(&x)?;
+            x.values = self.head.product(&x.values, None);
         }
-        x.flatten(1, 2)
+        Tensor::from_vec(x.values, (images, x.grid.height * x.grid.width, map.width()), &Device::Cpu)
     }
 }
 
-/// Folds a BatchNorm into the convolution before it: `weight` `[.., outputs]` times γ/√(σ² + ε), bias β − μγ/√(σ² + ε).
-fn fold(weight: &Tensor, norm: &VarBuilder<'_>, outputs: usize) -> Result<(Tensor, Tensor)> {
+/// Folds a BatchNorm into the convolution before it: `weight` `[outputs, ..]` times γ/√(σ² + ε), bias β − μγ/√(σ² + ε).
+fn fold(weight: &Tensor, norm: &VarBuilder<'_>) -> Result<(Vec<f32>, Vec<f32>)> {
+    let outputs = weight.dim(0)?;
     let [gamma, beta, mean, variance] =
         ["weight", "bias", "running_mean", "running_var"].map(|name| norm.get(outputs, name));
     let scale = gamma?.div(&(variance? + BATCH_NORM_EPS)?.sqrt()?)?;
     let bias = (beta? - (mean? * &scale)?)?;
-    Ok((weight.broadcast_mul(&scale)?.contiguous()?, bias))
+    let weight = weight.flatten_from(1)?.broadcast_mul(&scale.unsqueeze(1)?)?;
+    Ok((weight.flatten_all()?.to_vec1()?, bias.to_vec1()?))
 }

@@ -3,7 +3,7 @@
 //! [`VisionEncoder::load`] recognises what lies at a path. Encoders are frozen: no gradient goes through them.
 
 pub mod clip;
-pub mod depthwise;
+mod dense;
 pub mod efficientnet;
 mod pickle;
 mod preprocessor;
