@@ -59,6 +59,15 @@ impl Config {
         }
     }
 
+    /// Numbers of one position's keys and values.
+    pub(crate) fn cache_numbers(&self) -> usize {
+        let (layers, heads) = match self {
+            Self::Phi(config) => (config.num_hidden_layers, config.heads()),
+            Self::Llama(config) => (config.num_hidden_layers, config.heads()),
+        };
+        2 * layers * heads.kv_heads * heads.dim
+    }
+
     /// The same network with only the first `rows` rows of embedding table and head, all of them when `None`.
     ///
     /// # Errors

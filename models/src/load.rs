@@ -42,7 +42,7 @@ impl LoadOptions {
         Self { device, dtype: None, quantize: None, mode, vocab_rows: None, adapter: None }
     }
 
-    fn types(&self) -> Result<(DType, DType)> {
+    pub(crate) fn types(&self) -> Result<(DType, DType)> {
         let cpu = self.device.is_cpu();
         let dtype = self.dtype.unwrap_or(if cpu { DType::F32 } else { DType::BF16 });
         let fits = if cpu { matches!(dtype, DType::F32 | DType::F16) } else { dtype.is_float() };

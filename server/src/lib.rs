@@ -11,6 +11,7 @@ pub mod commands;
 pub mod error;
 mod files;
 pub mod http;
+pub mod memory;
 pub mod metrics;
 pub mod routes;
 pub mod settings;

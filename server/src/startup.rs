@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum_server::Handle;
@@ -115,13 +115,14 @@ impl Server {
 /// Loads model and plugins on a thread of its own: minutes, when the model is large or has to be fetched.
 async fn load(app: App) -> Result<()> {
     let work = move || {
-        let settings = &app.settings;
+        let (start, settings) = (Instant::now(), &app.settings);
         let catalog = Catalog::built_in()?;
         let library = Library::new(settings.home.join("models"), settings.network.clone());
         let assistant = Assistant::load(settings, &catalog, &library, app.metrics.clone())?;
         tracing::info!(
             model = assistant.model.info.id,
             dtype = assistant.model.info.dtype,
+            seconds = start.elapsed().as_secs_f64(),
             "the model is loaded"
         );
         app.set_assistant(Arc::new(assistant));

@@ -5,6 +5,7 @@
 mod decoders;
 mod export_gguf;
 mod folders;
+mod footprints;
 mod gguf;
 mod packed;
 mod qlora;

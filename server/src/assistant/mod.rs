@@ -4,16 +4,18 @@ mod ask;
 mod generation;
 mod inputs;
 mod live;
+mod loading;
 mod model;
 
 pub use ask::{Ask, AskTurn, Note, Piece, Prepared};
 pub use generation::start;
 pub use inputs::{InputPiece, Inputs, OnSegment, Target};
 pub use live::{Generations, Live, follow};
-pub use model::{ServingModel, load_with};
+pub use loading::load_with;
+pub use model::ServingModel;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use jnana_plugin_host::{CancelFlag, HostConfig, PluginHost};
 use serde_json::{Map, Value};
 
 use crate::catalog::{Catalog, Library};
+use crate::memory::{self, mebibytes};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
@@ -75,7 +78,9 @@ pub fn open_plugins(
             Some(Value::String(name)) => name,
             Some(other) => return Err(format!("expected a model's name or path, found {other}")),
         };
-        library.resolve(&catalog, name).map_err(|error| error.to_string())
+        let path = library.resolve(&catalog, name).map_err(|error| error.to_string())?;
+        admit_file(&path).map_err(|error| error.to_string())?;
+        Ok(path)
     };
     let config = HostConfig {
         exe: settings.program.clone(),
@@ -90,6 +95,19 @@ pub fn open_plugins(
     };
     PluginHost::open(&settings.plugins, &config)
         .with_context(|| format!("opening the plugins in {}", settings.plugins.display()))
+}
+
+/// Tells what a plugin's model will take, which is about its size on disk, and refuses one that is larger than the memory
+/// that is left. What a folder holds is for the plugin to say.
+fn admit_file(path: &Path) -> Result<()> {
+    let about = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+    let available = memory::available();
+    if about.is_file() {
+        let (mib, left) = (mebibytes(about.len()), available.map(mebibytes));
+        tracing::info!(model = %path.display(), mib, available_mib = left, "loading a plugin's model");
+        memory::admit(&path.display().to_string(), about.len(), available)?;
+    }
+    Ok(())
 }
 
 /// The plugins' settings; an encoder for which nobody named a projector gets the model's own.

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use candle_core::DType;
 use jnana_api::conversations::ModelInfo;
-use jnana_core::model_card::{CardFile, Parts};
 use jnana_core::request::Stop;
 use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
-use jnana_models::adapter::Adapter;
+use jnana_models::Loaded;
 use jnana_models::tokenizer::Tokenizer;
-use jnana_models::{LoadOptions, Loaded, load_decoder, parse_device, parse_dtype};
 
+use super::loading::load_with;
 use crate::settings::Settings;
 
 /// New tokens when a request does not say.
@@ -93,38 +91,6 @@ impl ServingModel {
         stop.strings.extend(strings);
         stop
     }
-}
-
-/// Loads the network at `path` with the device and types of the settings.
-///
-/// # Errors
-/// When there is no such device, a type is not known, or the files are no model.
-pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
-    let mut options = LoadOptions::new(parse_device(&settings.device)?);
-    options.dtype = settings.dtype.as_deref().map(parse_dtype).transpose()?;
-    options.quantize = settings
-        .quantize
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|words: String| anyhow::anyhow!(words))?;
-    let Parts { weights, adapter } = CardFile::parts(path)?;
-    options.vocab_rows = vocab_rows(&weights)?;
-    let adapter = adapter.map(|folder| Adapter::load(&folder, &options.device));
-    options.adapter = adapter.transpose()?.map(Arc::new);
-    Ok(load_decoder(&weights, &options)?)
-}
-
-/// Phi-2's checkpoint has 51,200 rows in embedding and head and 50,295 tokens; the rows beyond its tokenizer go, so that
-/// none of them can be drawn.
-fn vocab_rows(path: &Path) -> Result<Option<usize>> {
-    let Ok(text) = std::fs::read_to_string(path.join("config.json")) else { return Ok(None) };
-    let config: serde_json::Value = serde_json::from_str(&text).context("config.json")?;
-    let (Some("phi"), Some(rows)) = (config["model_type"].as_str(), config["vocab_size"].as_u64()) else {
-        return Ok(None);
-    };
-    let tokens = Tokenizer::from_folder(path)?.map(|tokenizer| tokenizer.vocab_size());
-    Ok(tokens.filter(|tokens| (*tokens as u64) < rows))
 }
 
 /// What the weights are, for people: the quantisation asked for, the GGUF file's own, or the number type.
