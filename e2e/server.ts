@@ -32,7 +32,8 @@ export class Server {
     const args = ['serve', '--home', this.home, '--port', String(this.port)];
     this.process = spawn(required('JNANA'), args, {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, JNANA_LOG: 'warn' },
+      // Homes are new: what is packed for one would only fill the disk.
+      env: { ...process.env, JNANA_LOG: 'warn', JNANA_PACKED_MIB: '0' },
     });
     const until = Date.now() + 60_000;
     while (!(await this.ready())) {

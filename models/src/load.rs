@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::adapter::Adapter;
 use crate::config::Config;
 use crate::decoder::Decoder;
+use crate::kept::{Kept, KeptFolder, Unsaved};
 use crate::llama::Llama;
 use crate::ops::Mode;
 use crate::phi::Phi;
@@ -32,6 +33,8 @@ pub struct LoadOptions {
     pub vocab_rows: Option<usize>,
     /// An adapter to run beside the weights: one that was [loaded](Adapter::load), or one that is being trained.
     pub adapter: Option<Arc<Adapter>>,
+    /// Where packed weights are kept from one start to the next; only serving on the CPU packs any.
+    pub kept: Option<KeptFolder>,
 }
 
 impl LoadOptions {
@@ -39,7 +42,7 @@ impl LoadOptions {
     #[must_use]
     pub fn new(device: Device) -> Self {
         let mode = Mode::Inference;
-        Self { device, dtype: None, quantize: None, mode, vocab_rows: None, adapter: None }
+        Self { device, dtype: None, quantize: None, mode, vocab_rows: None, adapter: None, kept: None }
     }
 
     pub(crate) fn types(&self) -> Result<(DType, DType)> {
@@ -62,6 +65,8 @@ pub struct Loaded {
     pub tokenizer: Option<Tokenizer>,
     /// What is known about it.
     pub info: ModelInfo,
+    /// Packed weights that the folder of [kept](LoadOptions::kept) ones does not have yet.
+    pub unsaved: Option<Unsaved>,
 }
 
 /// What is known about a loaded network.
@@ -144,8 +149,16 @@ pub fn build(config: &Config, weights: &Weights, vocab_rows: Option<usize>) -> R
 fn weights_of(source: Arc<dyn TensorSource>, options: &LoadOptions) -> Result<Weights> {
     let (dtype, activations) = options.types()?;
     let (device, quantize, mode) = (options.device.clone(), options.quantize, options.mode);
+    let kept = kept(&source, options);
     let weights = Weights::new(source, WeightOptions { device, dtype, activations, quantize, mode });
-    Ok(weights.with_adapter(options.adapter.clone()))
+    Ok(weights.with_adapter(options.adapter.clone()).with_kept(kept))
+}
+
+/// What is kept of the weights. Where that cannot be found out, they are packed as if nothing were kept.
+fn kept(source: &Arc<dyn TensorSource>, options: &LoadOptions) -> Option<Kept> {
+    let folder =
+        options.kept.as_ref().filter(|_| options.device.is_cpu() && options.mode == Mode::Inference)?;
+    folder.open(source.path(), options.quantize).ok()
 }
 
 /// A model's weights and configuration, not loaded yet: what exporting, merging and new adapters begin with.
@@ -202,7 +215,7 @@ fn load_gguf(path: &Path, options: &LoadOptions) -> Result<Loaded> {
         parameters: weights.parameters(),
         weight_bytes: weights.bytes(),
     };
-    Ok(Loaded { decoder, tokenizer, info })
+    Ok(Loaded { decoder, tokenizer, info, unsaved: weights.unsaved() })
 }
 
 fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Loaded> {
@@ -217,7 +230,8 @@ fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Loaded> {
         parameters: weights.parameters(),
         weight_bytes: weights.bytes(),
     };
-    Ok(Loaded { decoder, tokenizer: Tokenizer::from_folder(folder)?, info })
+    let (tokenizer, unsaved) = (Tokenizer::from_folder(folder)?, weights.unsaved());
+    Ok(Loaded { decoder, tokenizer, info, unsaved })
 }
 
 pub(crate) fn chat_template(folder: &Path) -> Option<String> {

@@ -83,6 +83,10 @@ pub struct Given {
     /// Memory for the caches of live and kept sequences, in MiB [default: 2048]
     #[arg(long, env = "JNANA_CACHE_MIB")]
     pub cache_mib: Option<usize>,
+    /// Room on disk for weights in the order in which the CPU multiplies them, in MiB, so that a model is packed once and not
+    /// at every start; 0 keeps none [default: 8192]
+    #[arg(long, env = "JNANA_PACKED_MIB")]
+    pub packed_mib: Option<usize>,
     /// Most tokens that an answer is guessed ahead in one step from what its conversation says; 0 never guesses, and answers
     /// are the same with any number [default: 8]
     #[arg(long, env = "JNANA_GUESS_AHEAD")]
@@ -170,6 +174,8 @@ pub struct Settings {
     pub queue: usize,
     /// Cache memory in bytes.
     pub cache_bytes: usize,
+    /// Room for packed weights in bytes; 0 keeps none.
+    pub packed_bytes: usize,
     /// Guessed tokens of an answer in one step.
     pub guess_ahead: usize,
     /// Largest upload in bytes.
@@ -252,6 +258,7 @@ impl Given {
             max_batch: positive("max-batch", given.max_batch.unwrap_or(8))?,
             queue: positive("queue", given.queue.unwrap_or(32))?,
             cache_bytes: mebibytes("cache-mib", given.cache_mib.unwrap_or(2048))?,
+            packed_bytes: mebibytes_or_none("packed-mib", given.packed_mib.unwrap_or(8192))?,
             guess_ahead: given.guess_ahead.unwrap_or(8),
             max_upload: mebibytes("max-upload-mib", given.max_upload_mib.unwrap_or(20))?,
             network: Network {
@@ -286,6 +293,7 @@ impl Given {
             max_batch: self.max_batch.or(file.max_batch),
             queue: self.queue.or(file.queue),
             cache_mib: self.cache_mib.or(file.cache_mib),
+            packed_mib: self.packed_mib.or(file.packed_mib),
             guess_ahead: self.guess_ahead.or(file.guess_ahead),
             max_upload_mib: self.max_upload_mib.or(file.max_upload_mib),
             offline: self.offline.or(file.offline),
@@ -330,12 +338,13 @@ fn positive(name: &'static str, value: usize) -> Result<usize, Error> {
 
 /// MiB as bytes.
 fn mebibytes(name: &'static str, value: usize) -> Result<usize, Error> {
+    mebibytes_or_none(name, positive(name, value)?)
+}
+
+/// The same where there may be none.
+fn mebibytes_or_none(name: &'static str, value: usize) -> Result<usize, Error> {
     let expected = "a number of MiB whose bytes this machine can count";
-    positive(name, value)?.checked_mul(1 << 20).ok_or_else(|| Error::Value {
-        name,
-        expected,
-        found: value.to_string(),
-    })
+    value.checked_mul(1 << 20).ok_or_else(|| Error::Value { name, expected, found: value.to_string() })
 }
 
 fn device(given: Option<String>) -> Result<String, Error> {
@@ -386,8 +395,9 @@ mod tests {
         assert!(matches!(cache, Err(Error::Value { name: "cache-mib", .. })));
         let upload = Given { max_upload_mib: huge, ..given(home.path()) }.resolve();
         assert!(matches!(upload, Err(Error::Value { name: "max-upload-mib", .. })));
-        let settings = Given { cache_mib: Some(3), ..given(home.path()) }.resolve().unwrap();
-        assert_eq!(settings.cache_bytes, 3 << 20);
+        let given = Given { cache_mib: Some(3), packed_mib: Some(0), ..given(home.path()) };
+        let settings = given.resolve().unwrap();
+        assert_eq!((settings.cache_bytes, settings.packed_bytes), (3 << 20, 0));
     }
 
     #[test]

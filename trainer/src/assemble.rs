@@ -288,7 +288,7 @@ impl Network {
             adapter: adapter.clone(),
             ..LoadOptions::new(device.clone())
         };
-        let Loaded { decoder, tokenizer, info } = load_decoder(path, &options)?;
+        let Loaded { decoder, tokenizer, info, .. } = load_decoder(path, &options)?;
         Ok(Self { decoder, tokenizer, name: info.name, adapter, variables })
     }
 

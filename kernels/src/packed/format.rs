@@ -27,6 +27,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Q4_0, Self::Q4_1, Self::Q5_0, Self::Q5_1, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
+
+    /// True when rows of so many numbers are whole blocks.
+    #[must_use]
+    pub fn fits(self, columns: usize) -> bool {
+        columns > 0 && columns.is_multiple_of(self.block_columns())
+    }
+
     /// Numbers of a block in the file.
     pub(super) fn block_columns(self) -> usize {
         match self {

@@ -40,23 +40,61 @@ impl fmt::Debug for PackedMatrix {
 }
 
 impl PackedMatrix {
+    /// Number of the order that panels lie in. It is the same for every instruction set; whoever keeps panels keeps it
+    /// beside them, since another order makes them worthless.
+    pub const LAYOUT: u32 = 1;
+
     /// Packs the `blocks` of a matrix, row after row as GGUF files have them.
     ///
     /// # Panics
     /// When a row is no whole number of blocks, or `blocks` are not those of so many rows.
     #[must_use]
     pub fn new(format: Format, rows: usize, columns: usize, blocks: &[u8]) -> Self {
-        let fits = columns > 0 && columns.is_multiple_of(format.block_columns());
-        assert!(fits, "rows of {columns} numbers in blocks of {}", format.block_columns());
+        let mut matrix = Self::zeros(format, rows, columns);
         let row_bytes = columns / format.block_columns() * format.block_bytes();
         assert_eq!(Some(blocks.len()), rows.checked_mul(row_bytes), "bytes of {rows} rows of {columns}");
-        let panel_bytes = format.panel_bytes(columns);
-        let mut memory = Memory::zeroed(rows.div_ceil(PANEL) * panel_bytes);
-        let panels = memory.as_mut_slice().par_chunks_exact_mut(panel_bytes);
+        let panels = matrix.memory.as_mut_slice().par_chunks_exact_mut(format.panel_bytes(columns));
         panels.zip(blocks.par_chunks(PANEL * row_bytes)).for_each(|(panel, blocks)| {
             pack::pack(format, panel, blocks, columns);
         });
+        matrix
+    }
+
+    /// A matrix whose panels are there already: `read` writes what [`panels`](Self::panels) gave of the same one. They are
+    /// copied into memory of huge pages, since a mapped file's small ones would make every product slower.
+    ///
+    /// # Errors
+    /// When `read` fails.
+    ///
+    /// # Panics
+    /// When a row is no whole number of blocks.
+    pub fn restore<E>(
+        format: Format,
+        rows: usize,
+        columns: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut matrix = Self::zeros(format, rows, columns);
+        read(matrix.memory.as_mut_slice())?;
+        Ok(matrix)
+    }
+
+    fn zeros(format: Format, rows: usize, columns: usize) -> Self {
+        assert!(format.fits(columns), "rows of {columns} numbers in blocks of {}", format.block_columns());
+        let memory = Memory::zeroed(rows.div_ceil(PANEL) * format.panel_bytes(columns));
         Self { format, rows, columns, memory }
+    }
+
+    /// The format of the blocks that it was packed from.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Its panels as they lie in memory, to be kept.
+    #[must_use]
+    pub fn panels(&self) -> &[u8] {
+        self.memory.as_slice()
     }
 
     /// Rows and columns.

@@ -2,16 +2,7 @@ use super::*;
 use crate::lanes::BLOCK;
 use crate::math::half;
 
-const FORMATS: [Format; 8] = [
-    Format::Q4_0,
-    Format::Q4_1,
-    Format::Q5_0,
-    Format::Q5_1,
-    Format::Q8_0,
-    Format::Q4K,
-    Format::Q5K,
-    Format::Q6K,
-];
+const FORMATS: [Format; 8] = Format::ALL;
 
 /// Random bits (xorshift64).
 struct Random(u64);
@@ -164,6 +155,23 @@ fn rows_unpack_to_what_their_blocks_stand_for() {
             assert_eq!(row, want, "{format:?}");
         }
     }
+}
+
+#[test]
+fn panels_that_were_kept_are_the_matrix() {
+    let mut random = Random(7);
+    for format in FORMATS {
+        let case = Case::new(format, (3, 37, 2), &mut random);
+        let (rows, columns) = case.matrix.dims();
+        let restored = PackedMatrix::restore(case.matrix.format(), rows, columns, |panels| {
+            panels.copy_from_slice(case.matrix.panels());
+            Ok::<_, ()>(())
+        });
+        let want = case.matrix.product(&case.x, Additions::default());
+        assert_eq!(restored.unwrap().product(&case.x, Additions::default()), want, "{format:?}");
+    }
+    let failed = PackedMatrix::restore(Format::Q8_0, 1, 32, |_| Err("no such file"));
+    assert_eq!(failed.unwrap_err(), "no such file");
 }
 
 #[test]

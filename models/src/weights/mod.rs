@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor};
+use jnana_kernels::PackedMatrix;
 
 pub(crate) use self::bitsandbytes::{entries as nf4_entries, parts as nf4_parts};
 pub use self::gguf::GgufFile;
@@ -36,6 +37,7 @@ pub use self::writer::{Entry, SafetensorsWriter};
 
 use crate::adapter::Adapter;
 use crate::embedding::Embedding;
+use crate::kept::{Kept, Unsaved};
 use crate::linear::{Linear, Weight};
 use crate::ops::{LayerNorm, Mode, RmsNorm};
 use crate::{Error, Result};
@@ -67,6 +69,7 @@ pub struct Weights {
     source: Arc<dyn TensorSource>,
     options: Arc<WeightOptions>,
     adapter: Option<Arc<Adapter>>,
+    kept: Option<Arc<Kept>>,
     tally: Arc<Tally>,
     prefix: String,
 }
@@ -76,13 +79,24 @@ impl Weights {
     #[must_use]
     pub fn new(source: Arc<dyn TensorSource>, options: WeightOptions) -> Self {
         let (options, tally) = (Arc::new(options), Arc::default());
-        Self { source, options, adapter: None, tally, prefix: String::new() }
+        Self { source, options, adapter: None, kept: None, tally, prefix: String::new() }
     }
 
     /// The same with an adapter: linears that it is for get its update.
     #[must_use]
     pub fn with_adapter(self, adapter: Option<Arc<Adapter>>) -> Self {
         Self { adapter, ..self }
+    }
+
+    /// The same with what is kept of them, for serving on the CPU.
+    #[must_use]
+    pub(crate) fn with_kept(self, kept: Option<Kept>) -> Self {
+        Self { kept: kept.map(Arc::new), ..self }
+    }
+
+    /// What was packed and is not kept yet.
+    pub(crate) fn unsaved(&self) -> Option<Unsaved> {
+        self.kept.as_ref().and_then(|kept| kept.unsaved())
     }
 
     /// The adapter.
@@ -251,8 +265,12 @@ impl Weights {
         keep: usize,
         quantize: Option<Quantization>,
     ) -> Result<Weight> {
+        self.check_shape(name, &[rows, columns])?;
+        if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.find(&self.full(name), (keep, columns))) {
+            return Ok(self.counted(Weight::Packed(kept)));
+        }
         let (device, dtype) = (&self.options.device, self.options.dtype);
-        let stored = match (self.checked(name, &[rows, columns])?, quantize) {
+        let stored = match (self.source.read(&self.full(name), device)?, quantize) {
             (Stored::Dense(tensor), Some(quantization)) => quantization
                 .store(tensor, device)
                 .map_err(Error::compute(format!("quantise {}", self.full(name))))?,
@@ -271,9 +289,17 @@ impl Weights {
             _ => None,
         };
         match packed {
-            Some(matrix) => Ok(self.counted(Weight::Packed(Arc::new(matrix)))),
+            Some(matrix) => Ok(self.counted(Weight::Packed(self.remembered(name, matrix)))),
             None => self.keep_rows(name, stored, keep),
         }
+    }
+
+    fn remembered(&self, name: &str, matrix: PackedMatrix) -> Arc<PackedMatrix> {
+        let matrix = Arc::new(matrix);
+        if let Some(kept) = &self.kept {
+            kept.add(&self.full(name), &matrix);
+        }
+        matrix
     }
 
     fn keep_rows(&self, name: &str, stored: Stored, keep: usize) -> Result<Weight> {
@@ -297,12 +323,17 @@ impl Weights {
     }
 
     fn checked(&self, name: &str, expected: &[usize]) -> Result<Stored> {
-        let got = self.shape(name)?;
-        if got != expected {
-            let path = self.source.path().to_owned();
-            return Err(Error::Shape { path, tensor: self.full(name), expected: expected.to_vec(), got });
-        }
+        self.check_shape(name, expected)?;
         self.source.read(&self.full(name), &self.options.device)
+    }
+
+    fn check_shape(&self, name: &str, expected: &[usize]) -> Result<()> {
+        let got = self.shape(name)?;
+        if got == expected {
+            return Ok(());
+        }
+        let path = self.source.path().to_owned();
+        Err(Error::Shape { path, tensor: self.full(name), expected: expected.to_vec(), got })
     }
 
     fn full(&self, name: &str) -> String {

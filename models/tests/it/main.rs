@@ -7,6 +7,7 @@ mod export_gguf;
 mod folders;
 mod footprints;
 mod gguf;
+mod kept;
 mod packed;
 mod qlora;
 mod support;

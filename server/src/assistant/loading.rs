@@ -1,4 +1,4 @@
-//! Loading a network: with what the settings say, if there is room for it.
+//! Loading a network: with what the settings say, if there is room for it, and from what an earlier start has kept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use jnana_core::model_card::{CardFile, Parts};
 use jnana_models::adapter::Adapter;
+use jnana_models::kept::{KeptFolder, Saved, Unsaved};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{LoadOptions, Loaded, footprint, load_decoder, parse_device, parse_dtype};
 
@@ -28,6 +29,9 @@ pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
         .map(str::parse)
         .transpose()
         .map_err(|words: String| anyhow::anyhow!(words))?;
+    if settings.packed_bytes > 0 {
+        options.kept = Some(KeptFolder::new(settings.home.join("packed"), settings.packed_bytes as u64));
+    }
     let Parts { weights, adapter } = CardFile::parts(path)?;
     options.vocab_rows = vocab_rows(&weights)?;
     let adapter = adapter.map(|folder| Adapter::load(&folder, &options.device));
@@ -63,4 +67,23 @@ fn vocab_rows(path: &Path) -> Result<Option<usize>> {
     };
     let tokens = Tokenizer::from_folder(path)?.map(|tokenizer| tokenizer.vocab_size());
     Ok(tokens.filter(|tokens| (*tokens as u64) < rows))
+}
+
+/// Writes packed weights beside the first answers. A start that cannot keep them serves as well; only the next one has to
+/// pack again.
+pub(super) fn keep(unsaved: &Unsaved) {
+    match unsaved.save() {
+        Ok(Saved::Written { path, bytes }) => {
+            tracing::info!(file = %path.display(), mib = mebibytes(bytes), "kept the packed weights for the next start");
+        }
+        Ok(Saved::TooLarge { bytes, limit }) => tracing::info!(
+            mib = mebibytes(bytes),
+            limit_mib = mebibytes(limit),
+            "the packed weights are larger than --packed-mib allows: every start packs them again"
+        ),
+        Ok(Saved::Busy) => tracing::info!("another process keeps packed weights; a later start keeps these"),
+        Err(error) => {
+            tracing::warn!(%error, "the packed weights cannot be kept: every start packs them again");
+        }
+    }
 }

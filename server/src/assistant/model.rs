@@ -12,7 +12,7 @@ use jnana_core::{Engine, EngineConfig, ModelCard};
 use jnana_models::Loaded;
 use jnana_models::tokenizer::Tokenizer;
 
-use super::loading::load_with;
+use super::loading::{keep, load_with};
 use crate::settings::Settings;
 
 /// New tokens when a request does not say.
@@ -39,7 +39,7 @@ impl ServingModel {
     /// When there is no such device, or the files are no model that this program knows.
     pub fn load(path: &Path, settings: &Settings) -> Result<Self> {
         let loaded = load_with(path, settings)?;
-        let Loaded { decoder, tokenizer, info } = loaded;
+        let Loaded { decoder, tokenizer, info, unsaved } = loaded;
         let tokenizer = tokenizer.with_context(|| {
             format!("{} has no tokenizer: put its tokenizer.json beside the weights", path.display())
         })?;
@@ -63,6 +63,9 @@ impl ServingModel {
             space: card.space.clone(),
         };
         let engine = Engine::start(decoder, tokenizer.clone(), config);
+        if let Some(unsaved) = unsaved {
+            std::thread::spawn(move || keep(&unsaved));
+        }
         Ok(Self { info, template: card.template.clone(), tokenizer, engine, card })
     }
 

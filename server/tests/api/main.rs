@@ -13,6 +13,7 @@ mod flagship;
 mod generations;
 mod guard;
 mod inputs;
+mod kept;
 mod models;
 mod process;
 mod support;

@@ -41,6 +41,7 @@ impl Process {
             .args(["serve", "--port", "0", "--offline", "--shutdown-seconds", "5", "--home"])
             .arg(home.path())
             .args(arguments)
+            .env("JNANA_PACKED_MIB", "0")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

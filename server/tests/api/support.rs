@@ -44,6 +44,8 @@ pub(crate) fn given(home: &TempDir) -> Given {
         port: Some(0),
         plugins: Some(home.path().join("no-plugins")),
         offline: Some(true),
+        // Each home is a new one, so that nothing would ever be taken from there.
+        packed_mib: Some(0),
         shutdown_seconds: Some(5),
         ..Given::default()
     }

@@ -17,6 +17,7 @@ use super::support::{Caller, MODEL, home, models, program};
 fn jnana(home: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).args(["--offline", "--home"]).arg(home.path());
+    command.env("JNANA_PACKED_MIB", "0");
     command
 }
 
