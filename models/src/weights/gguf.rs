@@ -235,7 +235,7 @@ impl TensorSource for GgufFile {
         let missing = || Error::MissingTensor { path: self.path().to_owned(), tensor: name.to_owned() };
         let (place, info) = self.locate(name).ok_or_else(missing)?;
         let dims = self.shape(name).ok_or_else(missing)?;
-        let (bytes, row_bytes) = self.bytes_of(&place.name, info)?;
+        let (stored, row_bytes) = self.bytes_of(&place.name, info)?;
         let stored_rows = info.shape.dims().first().copied().unwrap_or(1);
         let fits = match place.rows {
             Rows::Same => true,
@@ -246,14 +246,13 @@ impl TensorSource for GgufFile {
             let reason = format!("{} has {stored_rows} rows, which do not fit {:?}", place.name, self.heads);
             return Err(self.corrupt(reason));
         }
-        let rearranged = rearrange(bytes, row_bytes, dims.first().copied().unwrap_or(1), place.rows);
-        let bytes = rearranged.as_deref().map_or(bytes, bytemuck::cast_slice);
+        let rearranged = rearrange(stored, row_bytes, dims.first().copied().unwrap_or(1), place.rows);
+        let bytes = rearranged.as_deref().map_or(stored, bytemuck::cast_slice);
         let bytes = &bytes[..dims.first().copied().unwrap_or(1) * row_bytes];
-        load(bytes, info.ggml_dtype, &dims, device).map_err(Error::compute(format!(
-            "read {} of {}",
-            place.name,
-            self.path().display()
-        )))
+        let operation = format!("read {} of {}", place.name, self.path().display());
+        let loaded = load(bytes, info.ggml_dtype, &dims, device).map_err(Error::compute(operation))?;
+        self.bytes.release(stored);
+        Ok(loaded)
     }
 }
 

@@ -31,6 +31,22 @@ impl MappedFile {
         Ok(Self { map, path: path.to_owned() })
     }
 
+    /// Lets go of the pages of `part`, a slice of the map whose numbers were copied, so that a file and the copy of it are
+    /// never in memory together. Whoever reads them once more gets them from the file once more.
+    pub(crate) fn release(&self, part: &[u8]) {
+        let start = (part.as_ptr() as usize).wrapping_sub(self.map.as_ptr() as usize);
+        let inside = start.checked_add(part.len()).is_some_and(|end| end <= self.map.len());
+        #[cfg(unix)]
+        if inside {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the pages are those of a file and are never written to, so that they come back as they were. The range
+            // lies inside of the map.
+            let _kept_if_refused = unsafe { self.map.unchecked_advise_range(advice, start, part.len()) };
+        }
+        #[cfg(not(unix))]
+        let _ = inside;
+    }
+
     /// The file's path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -43,5 +59,23 @@ impl Deref for MappedFile {
 
     fn deref(&self) -> &[u8] {
         &self.map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_were_let_go_come_back_as_they_were() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let numbers: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(7919) >> 3) as u8).collect();
+        std::fs::write(file.path(), &numbers).unwrap();
+        let map = MappedFile::open(file.path()).unwrap();
+        assert_eq!(map[..], numbers);
+        for part in [&map[..], &map[5000..90_001], &map[99_999..], &map[7..7], &numbers[..]] {
+            map.release(part);
+            assert_eq!(map[..], numbers);
+        }
     }
 }

@@ -91,8 +91,8 @@ impl SafetensorsFolder {
         let mut nf4 = HashMap::new();
         for name in opened.by_name.keys() {
             if let Some(matrix) = State::owner(name) {
-                let (path, bytes, _) = opened.locate(name)?;
-                nf4.insert(matrix.to_owned(), State::parse(bytes, matrix, path)?);
+                let (file, bytes, _) = opened.locate(name)?;
+                nf4.insert(matrix.to_owned(), State::parse(bytes, matrix, file.path())?);
             }
         }
         opened.nf4 = nf4;
@@ -100,28 +100,31 @@ impl SafetensorsFolder {
     }
 
     /// The file, the bytes and the description of a stored tensor.
-    fn locate(&self, name: &str) -> Result<(&Path, &[u8], &TensorInfo)> {
+    fn locate(&self, name: &str) -> Result<(&MappedFile, &[u8], &TensorInfo)> {
         let missing = || Error::MissingTensor { path: self.folder.clone(), tensor: name.to_owned() };
         let shard = &self.shards[*self.by_name.get(name).ok_or_else(missing)?];
         let info = shard.metadata.info(name).ok_or_else(missing)?;
-        let path = shard.bytes.path();
         let (start, end) = info.data_offsets;
         let bytes = shard.bytes.get(shard.data_start + start..shard.data_start + end).ok_or_else(|| {
-            Error::Corrupt { path: path.to_owned(), reason: format!("{name} lies outside the file") }
+            let path = shard.bytes.path().to_owned();
+            Error::Corrupt { path, reason: format!("{name} lies outside the file") }
         })?;
-        Ok((path, bytes, info))
+        Ok((&shard.bytes, bytes, info))
     }
 
     fn stored(&self, name: &str, device: &Device) -> Result<Tensor> {
-        let (path, bytes, info) = self.locate(name)?;
+        let (file, bytes, info) = self.locate(name)?;
+        let path = file.path();
         let dtype = DType::try_from(info.dtype).map_err(|_| Error::NumberType {
             path: path.to_owned(),
             tensor: name.to_owned(),
             expected: "f32, f16 or bf16",
             got: format!("{:?}", info.dtype),
         })?;
-        Tensor::from_raw_buffer(bytes, dtype, &info.shape, device)
-            .map_err(Error::compute(format!("read {name} of {}", path.display())))
+        let tensor = Tensor::from_raw_buffer(bytes, dtype, &info.shape, device)
+            .map_err(Error::compute(format!("read {name} of {}", path.display())))?;
+        file.release(bytes);
+        Ok(tensor)
     }
 }
 
