@@ -173,6 +173,17 @@ pub enum PluginState {
     Disabled,
 }
 
+/// Where a plugin's code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Runs {
+    /// In the server's process: no call costs more than it must, and what the plugin breaks is the server's.
+    InProcess,
+    /// In a worker process of its own.
+    Worker,
+}
+
 /// A plugin as `GET /api/plugins` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -191,6 +202,9 @@ pub struct PluginInfo {
     pub file: String,
     /// sha256 of the library, hex.
     pub sha256: String,
+    /// Where it runs; absent for one that is not loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
 }
 
 /// What a plugin made of an input, for the page to show before it is sent.

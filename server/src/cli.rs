@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Given;
 
@@ -27,7 +27,7 @@ pub enum Command {
     /// Fetch, list and check model files
     #[command(subcommand)]
     Models(Models),
-    /// List plugins, and say which libraries to trust
+    /// List, install, check and remove plugins
     #[command(subcommand)]
     Plugin(Plugin),
     /// Measure the core alone, or one plugin
@@ -40,6 +40,14 @@ pub enum Command {
     PluginScan {
         /// The library.
         path: PathBuf,
+    },
+    /// Runs a plugin for the plugin host
+    #[command(name = jnana_plugin_host::WORKER_COMMAND, hide = true)]
+    PluginWorker {
+        /// The host's process.
+        parent: u32,
+        /// Numbers of the sockets.
+        sockets: Vec<i32>,
     },
 }
 
@@ -119,19 +127,68 @@ pub enum Plugin {
         #[command(flatten)]
         given: Box<Given>,
     },
-    /// Trust a library as it is now: it must lie in a plugins folder
-    Pin {
-        /// The library.
-        library: PathBuf,
-    },
-    /// Copy a library into the plugins folder and trust it
-    Install {
-        /// The library.
-        library: PathBuf,
+    /// Check a library, copy it into the plugins folder and trust it
+    Install(Box<Install>),
+    /// Switch an installed plugin on, from the next start on
+    Enable(Named),
+    /// Switch an installed plugin off, from the next start on
+    Disable(Named),
+    /// Remove an installed plugin
+    Remove(Named),
+    /// Compare the installed libraries with their pins and signatures
+    Verify {
         /// Settings.
         #[command(flatten)]
         given: Box<Given>,
     },
+    /// Trust a library as it is now: it must lie in a plugins folder
+    Pin {
+        /// The library.
+        library: PathBuf,
+        /// How far to trust it
+        #[arg(long, value_enum, default_value_t)]
+        trust: TrustLevel,
+    },
+}
+
+/// A plugin to take in.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// The library: a file, or an address of one
+    #[arg(value_name = "PATH|URL")]
+    pub source: String,
+    /// The sha256 that it must have
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+    /// Its signature, made by minisign [default: the library's name with .minisig, if that is there]
+    #[arg(long, value_name = "PATH|URL")]
+    pub signature: Option<String>,
+    /// How far to trust it
+    #[arg(long, value_enum, default_value_t)]
+    pub trust: TrustLevel,
+    /// Settings.
+    #[command(flatten)]
+    pub given: Given,
+}
+
+/// An installed plugin.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Its id, or the file name of its library
+    pub name: String,
+    /// Settings.
+    #[command(flatten)]
+    pub given: Box<Given>,
+}
+
+/// How far a plugin is trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TrustLevel {
+    /// To do its work, in a worker process
+    #[default]
+    Contained,
+    /// As the server itself, in its process
+    Full,
 }
 
 /// What to measure.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use jnana_plugin_host::{RunPolicy, Runs};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -74,6 +75,18 @@ pub struct Given {
     /// Threads that one plugin instance may use [default: the machine's cores]
     #[arg(long, env = "JNANA_PLUGIN_THREADS")]
     pub plugin_threads: Option<usize>,
+    /// Memory that a plugin's worker process may hold, in MiB [default: half of the machine's]
+    #[arg(long, env = "JNANA_PLUGIN_MEMORY_MIB")]
+    pub plugin_memory_mib: Option<usize>,
+    /// Seconds that a call may give nothing before its worker is ended [default: 120]
+    #[arg(long, env = "JNANA_PLUGIN_SECONDS")]
+    pub plugin_seconds: Option<u64>,
+    /// Run fully trusted plugins in worker processes, too
+    #[arg(long, env = "JNANA_ISOLATE_PLUGINS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub isolate_plugins: Option<bool>,
+    /// Install only plugins that are signed with a key of plugin-keys.txt in the home folder
+    #[arg(long, env = "JNANA_SIGNED_PLUGINS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub signed_plugins: Option<bool>,
     /// Answers made at the same time; more wait [default: 8]
     #[arg(long, env = "JNANA_MAX_BATCH")]
     pub max_batch: Option<usize>,
@@ -122,6 +135,10 @@ pub struct Given {
     #[arg(skip)]
     #[serde(default)]
     pub disabled_plugins: Vec<String>,
+    /// Where plugins run, by id: `in-process` or `worker`; absent: as they are trusted
+    #[arg(skip)]
+    #[serde(default)]
+    pub plugin_runs: BTreeMap<String, Runs>,
 }
 
 /// Form of log lines.
@@ -160,7 +177,7 @@ pub struct Settings {
     pub quantize: Option<String>,
     /// Folder of plugins.
     pub plugins: PathBuf,
-    /// The `jnana` program, which the plugin host starts again to look into libraries.
+    /// The `jnana` program, which the plugin host starts again to look into libraries and as workers.
     pub program: PathBuf,
     /// Thread budget of a plugin instance.
     pub plugin_threads: usize,
@@ -168,6 +185,10 @@ pub struct Settings {
     pub plugin_settings: BTreeMap<String, Map<String, Value>>,
     /// Plugins that are switched off.
     pub disabled_plugins: Vec<String>,
+    /// Which plugins run where, and what workers may use.
+    pub plugin_runs: RunPolicy,
+    /// Install signed plugins only.
+    pub signed_plugins: bool,
     /// Answers at the same time.
     pub max_batch: usize,
     /// Waiting requests.
@@ -253,6 +274,8 @@ impl Given {
             plugins: given.plugins.unwrap_or_else(|| program.with_file_name("plugins")),
             program,
             plugin_threads: given.plugin_threads.unwrap_or(cores).max(1),
+            plugin_runs: plugin::policy(&given)?,
+            signed_plugins: given.signed_plugins.unwrap_or(false),
             plugin_settings: given.plugin,
             disabled_plugins: given.disabled_plugins,
             max_batch: positive("max-batch", given.max_batch.unwrap_or(8))?,
@@ -290,6 +313,10 @@ impl Given {
             quantize: self.quantize.or(file.quantize),
             plugins: self.plugins.or(file.plugins),
             plugin_threads: self.plugin_threads.or(file.plugin_threads),
+            plugin_memory_mib: self.plugin_memory_mib.or(file.plugin_memory_mib),
+            plugin_seconds: self.plugin_seconds.or(file.plugin_seconds),
+            isolate_plugins: self.isolate_plugins.or(file.isolate_plugins),
+            signed_plugins: self.signed_plugins.or(file.signed_plugins),
             max_batch: self.max_batch.or(file.max_batch),
             queue: self.queue.or(file.queue),
             cache_mib: self.cache_mib.or(file.cache_mib),
@@ -304,6 +331,7 @@ impl Given {
             plugin: plugin::over(self.set, file.plugin),
             set: Vec::new(),
             disabled_plugins: file.disabled_plugins,
+            plugin_runs: file.plugin_runs,
         }
     }
 }

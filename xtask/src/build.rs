@@ -10,9 +10,9 @@ use crate::machine::{self, Need};
 use crate::stage::Stages;
 use crate::{app, models, shell};
 
-/// First-party plugins: package and library.
-const PLUGINS: &[(&str, &str)] =
-    &[("jnana-vision", "libjnana_vision.so"), ("jnana-whisper", "libjnana_whisper.so")];
+/// First-party plugins: package, library, and how far it is trusted. A C library inside of one may end its process.
+const PLUGINS: &[(&str, &str, &str)] =
+    &[("jnana-vision", "libjnana_vision.so", "full"), ("jnana-whisper", "libjnana_whisper.so", "contained")];
 
 /// Builds the product and serves it.
 pub fn run(serve: &[String]) -> Result<()> {
@@ -31,7 +31,7 @@ pub fn run(serve: &[String]) -> Result<()> {
 pub fn release() -> Result<()> {
     let mut cargo = shell::cargo();
     cargo.args(["build", "--release", "--package=jnana-server"]);
-    cargo.args(PLUGINS.iter().map(|(package, _)| format!("--package={package}")));
+    cargo.args(PLUGINS.iter().map(|(package, _, _)| format!("--package={package}")));
     // whisper.cpp is built for this machine's processor: the binary is not for carrying elsewhere.
     shell::run(cargo.env("GGML_NATIVE", "ON"))
 }
@@ -41,14 +41,14 @@ pub fn install_plugins(bin: &Path) -> Result<PathBuf> {
     let folder = bin.join("plugins");
     fs::create_dir_all(&folder)?;
     let jnana = bin.join("jnana");
-    for (_, library) in PLUGINS {
+    for (_, library, trust) in PLUGINS {
         let target = folder.join(library);
         // A new file each time: a running server may have the old one mapped.
         if target.exists() {
             fs::remove_file(&target)?;
         }
         fs::copy(bin.join(library), &target).with_context(|| format!("{library} was not built"))?;
-        shell::run(Command::new(&jnana).args(["plugin", "pin"]).arg(&target))?;
+        shell::run(Command::new(&jnana).args(["plugin", "pin", "--trust", trust]).arg(&target))?;
     }
     Ok(jnana)
 }

@@ -26,8 +26,8 @@ pub enum Error {
     },
     /// The library has no pin.
     #[error(
-        "{file} is not pinned: if you trust it, install it as a plugin, which adds \"{file}\": \"{sha256}\" to \
-         plugins.lock.json"
+        "{file} is not pinned (sha256 {sha256}): if you trust it, `jnana plugin install` it, or `jnana plugin pin` it \
+         where it lies"
     )]
     NotPinned {
         /// File name of the library.
@@ -47,6 +47,42 @@ pub enum Error {
         pinned: String,
         /// The sha256 of the bytes that are there.
         found: String,
+    },
+    /// The library is not the one that was asked for.
+    #[error("expected sha256 {expected}, found {found}: it is another file than the one that was meant")]
+    Unexpected {
+        /// The sha256 that was given.
+        expected: String,
+        /// The sha256 of the bytes that are there.
+        found: String,
+    },
+    /// The library was built for something else.
+    #[error("the library cannot run here: {reason}; get the one for this machine")]
+    Foreign {
+        /// What was expected and what came.
+        reason: String,
+    },
+    /// The signature is missing or wrong.
+    #[error("the signature is not good: {reason}")]
+    Signature {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The list of keys is not what it should be.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Keys {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such plugin is installed.
+    #[error("no installed plugin is called {name}; known: {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Ids, and file names of those whose id is not known.
+        known: Vec<String>,
     },
     /// The scanning child did not come back with a manifest.
     #[error("looking into the library failed: {reason}")]

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use jnana_api::plugins::{Fit, InputForm, Manifest};
 use jnana_media::{AudioLimits, ErrorKind, ImageLimits, Picture, Sound};
 use jnana_plugin_abi as abi;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{CallErrorKind, RawInput};
 use crate::manifest::mime_matches;
@@ -111,41 +112,53 @@ fn refusal(error: &jnana_media::Error) -> Refusal {
     (kind, error.to_string())
 }
 
-impl Prepared<'_> {
-    /// The struct of the contract; it borrows from `self`.
-    pub(crate) fn as_abi(&self) -> abi::Input {
-        let mut input = abi::Input {
+/// An input without its bytes: the numbers of the contract's struct. It also goes to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    form: i32,
+    width: u32,
+    height: u32,
+    sample_rate: u32,
+    mime: CString,
+}
+
+impl Head {
+    /// The struct of the contract; it borrows from both.
+    pub(crate) fn with<'a>(&'a self, bytes: &'a [u8]) -> abi::Input {
+        abi::Input {
             size: abi::size_of::<abi::Input>(),
-            form: abi::INPUT_RAW,
-            data: std::ptr::null(),
-            length: 0,
-            width: 0,
-            height: 0,
-            sample_rate: 0,
+            form: self.form,
+            data: bytes.as_ptr().cast(),
+            length: bytes.len() as u64,
+            width: self.width,
+            height: self.height,
+            sample_rate: self.sample_rate,
             reserved: 0,
-            mime: c"".as_ptr(),
-        };
+            mime: self.mime.as_ptr(),
+        }
+    }
+}
+
+impl Prepared<'_> {
+    pub(crate) fn head(&self) -> Head {
+        let none =
+            Head { form: abi::INPUT_RAW, width: 0, height: 0, sample_rate: 0, mime: CString::default() };
         match self {
             Self::Image(picture) => {
-                input.form = abi::INPUT_IMAGE;
-                input.data = picture.pixels.as_ptr().cast();
-                input.length = picture.pixels.len() as u64;
-                input.width = picture.width;
-                input.height = picture.height;
+                Head { form: abi::INPUT_IMAGE, width: picture.width, height: picture.height, ..none }
             }
-            Self::Audio(sound) => {
-                input.form = abi::INPUT_AUDIO;
-                input.data = sound.samples.as_ptr().cast();
-                input.length = size_of_val(sound.samples.as_slice()) as u64;
-                input.sample_rate = sound.sample_rate;
-            }
-            Self::Raw { mime, bytes } => {
-                input.data = bytes.as_ptr().cast();
-                input.length = bytes.len() as u64;
-                input.mime = mime.as_ptr();
-            }
+            Self::Audio(sound) => Head { form: abi::INPUT_AUDIO, sample_rate: sound.sample_rate, ..none },
+            Self::Raw { mime, .. } => Head { mime: mime.clone(), ..none },
         }
-        input
+    }
+
+    /// Aligned for what they hold.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Image(picture) => &picture.pixels,
+            Self::Audio(sound) => bytemuck::cast_slice(&sound.samples),
+            Self::Raw { bytes, .. } => bytes,
+        }
     }
 
     /// Length in seconds, of sound.

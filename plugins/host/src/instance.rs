@@ -1,26 +1,29 @@
-//! A plugin that was loaded: admits calls, checks what comes back, replaces an instance that panicked.
+//! A plugin that was loaded: admits calls, checks what comes back, replaces an instance that panicked or whose worker died.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jnana_api::plugins::{Fit, Manifest, PluginState, Segment};
+use jnana_api::plugins::{Fit, Manifest, PluginState, Runs, Segment};
 use jnana_plugin_abi as abi;
 use serde_json::{Map, Value};
 
 use crate::call::{CallError, CallErrorKind, CancelFlag, EncodedRows, RawInput, Transcript};
+use crate::collect::{Accepts, Collected};
 use crate::input::{self, Prepared};
-use crate::native::{Function, Native, Recipe, options_text};
-use crate::sink::{Accepts, Collected};
+use crate::native::{Function, options_text};
+use crate::runner::{Answer, Recipe, Runner};
 use crate::statistics::{Counters, Statistics};
 use crate::tensor::Expected;
 
 /// How often a waiting call looks at its flag.
 const POLL: Duration = Duration::from_millis(20);
-/// After so many panics without a good call in between, the plugin stays off. An error is no good call: a plugin that fails
-/// in two ways by turns is as broken as one that only panics.
+/// After so many panics without a good call in between, a plugin in this process stays off. An error is no good call: a
+/// plugin that fails in two ways by turns is as broken as one that only panics.
 const MAX_PANICS: u32 = 5;
-/// Pause after the second panic in a row; it doubles with each further one.
+/// Pause after the second loss of an instance in a row; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause, for a worker is started again for ever.
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// Most rows of features.
 const MAX_FEATURES: usize = 65_536;
 
@@ -38,10 +41,10 @@ pub struct Instance {
 struct Slot {
     running: u32,
     making: bool,
-    native: Option<Arc<Native>>,
-    /// Panics without a good call since.
-    panics: u32,
-    last_panic: String,
+    runner: Option<Arc<Runner>>,
+    /// Losses of an instance without a good call since.
+    losses: u32,
+    last_loss: String,
     not_before: Option<Instant>,
     /// Why there will be no instance any more.
     dead: Option<String>,
@@ -50,8 +53,8 @@ struct Slot {
 /// What a call says of the instance that ran it.
 enum Outcome<'a> {
     Good,
-    /// It panicked, with these words.
-    Panicked(&'a str),
+    /// It is lost: it panicked, or its worker died, with these words.
+    Lost(&'a str),
     /// Nothing: it failed, was cancelled, or the plugin was not reached.
     Unclear,
 }
@@ -61,13 +64,13 @@ type Failure = (CallErrorKind, String);
 impl Instance {
     /// Makes the first instance of a plugin.
     pub(crate) fn create(manifest: Manifest, fit: Option<Fit>, recipe: Recipe) -> Result<Self, String> {
-        let native = Native::create(&recipe, &manifest)?;
+        let runner = recipe.make(&manifest)?;
         let slot = Slot {
             running: 0,
             making: false,
-            native: Some(Arc::new(native)),
-            panics: 0,
-            last_panic: String::new(),
+            runner: Some(Arc::new(runner)),
+            losses: 0,
+            last_loss: String::new(),
             not_before: None,
             dead: None,
         };
@@ -102,13 +105,13 @@ impl Instance {
     /// What the plugin has done so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        self.counters.snapshot(self.recipe.sinks.late_uses())
+        self.counters.snapshot(self.recipe.faults().0)
     }
 
     /// Breaches of the contract that cost no call, in words: uses of a sink after its call. At most 16 are kept.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        self.recipe.sinks.faults()
+        self.recipe.faults().1
     }
 
     /// Where the plugin stands.
@@ -121,17 +124,29 @@ impl Instance {
         }
     }
 
+    /// Where the plugin's code runs.
+    #[must_use]
+    pub fn runs(&self) -> Runs {
+        match self.recipe {
+            Recipe::Here(_) => Runs::InProcess,
+            Recipe::Worker(_) => Runs::Worker,
+        }
+    }
+
     /// The plugin's own status line, or that its instance has to be made anew.
     #[must_use]
     pub fn status(&self) -> String {
-        let native = {
+        let (runner, lost) = {
             let slot = self.lock();
-            if slot.native.is_none() && slot.dead.is_none() {
-                return format!("is made anew with the next call, after a panic: {}", slot.last_panic);
-            }
-            slot.native.clone()
+            (slot.runner.clone(), slot.last_loss.clone())
         };
-        native.map_or_else(String::new, |native| native.status())
+        let anew = |why: String| format!("is made anew with the next call: {why}");
+        match runner {
+            Some(runner) => runner.death().map_or_else(|| runner.status(), anew),
+            // Of one that stays off the state says why.
+            None if self.state() == PluginState::Ready => anew(lost),
+            None => String::new(),
+        }
     }
 
     /// `jnana.encoder/1`: positions in the embedding space that the host was opened with.
@@ -141,7 +156,7 @@ impl Instance {
     pub fn encode(&self, input: RawInput<'_>, cancel: &CancelFlag) -> Result<EncodedRows, CallError> {
         let max_positions =
             self.manifest.emits.as_ref().map_or(MAX_FEATURES, |emits| emits.max_positions as usize);
-        let expected = Expected { width: Some(self.recipe.width as usize), max_positions };
+        let expected = Expected { width: Some(self.recipe.width() as usize), max_positions };
         self.rows(input, &Function::Encode, expected, cancel).map_err(|failure| self.error(failure))
     }
 
@@ -214,26 +229,28 @@ impl Instance {
         cancel: &CancelFlag,
         finish: impl FnOnce(Collected) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let native = self.admit(cancel)?;
-        let sink = self.recipe.sinks.open(accepts, cancel);
+        let runner = self.admit(cancel)?;
         let start = Instant::now();
-        let status = native.call(function, &input.as_abi(), &sink);
+        let answer = runner.call(&self.recipe, function, input, accepts, cancel);
         let took = start.elapsed();
-        let collected = sink.close();
-        let Some(status) = status else {
-            self.release(native, &Outcome::Unclear);
-            return Err((CallErrorKind::Unsupported, "the plugin has no such function".to_owned()));
+        let (result, lost) = match answer {
+            Answer::NoFunction => {
+                self.release(runner, &Outcome::Unclear);
+                return Err((CallErrorKind::Unsupported, "the plugin has no such function".to_owned()));
+            }
+            Answer::Died(words) => (Err((CallErrorKind::Plugin, words)), true),
+            Answer::Returned(status, collected) => {
+                (judge(status, collected).and_then(finish), status == abi::ERROR_PANIC)
+            }
         };
-        let panicked = status == abi::ERROR_PANIC;
-        let result = judge(status, collected).and_then(finish);
         let failed = result.as_ref().is_err_and(|(kind, _)| *kind != CallErrorKind::Cancelled);
-        self.counters.record(took, failed, panicked);
+        self.counters.record(took, failed, lost);
         let outcome = match &result {
             Ok(_) => Outcome::Good,
-            Err((_, words)) if panicked => Outcome::Panicked(words),
+            Err((_, words)) if lost => Outcome::Lost(words),
             Err(_) => Outcome::Unclear,
         };
-        self.release(native, &outcome);
+        self.release(runner, &outcome);
         result
     }
 
@@ -242,7 +259,8 @@ impl Instance {
     }
 
     /// Waits until fewer calls run than the manifest allows, and for an instance if there is none.
-    fn admit(&self, cancel: &CancelFlag) -> Result<Arc<Native>, Failure> {
+    fn admit(&self, cancel: &CancelFlag) -> Result<Arc<Runner>, Failure> {
+        let most = self.recipe.most_calls(&self.manifest);
         let mut slot = self.lock();
         loop {
             if cancel.is_cancelled() {
@@ -251,13 +269,18 @@ impl Instance {
             if let Some(reason) = &slot.dead {
                 return Err((CallErrorKind::Resource, reason.clone()));
             }
-            match &slot.native {
-                Some(native) if slot.running < self.manifest.max_concurrency => {
-                    let native = Arc::clone(native);
-                    slot.running += 1;
-                    return Ok(native);
+            match &slot.runner {
+                Some(runner) if slot.running < most => {
+                    let runner = Arc::clone(runner);
+                    let Some(death) = runner.death() else {
+                        slot.running += 1;
+                        return Ok(runner);
+                    };
+                    // It died while nobody called it.
+                    slot.lose(&death, self.recipe.gives_up());
+                    continue;
                 }
-                // The instance that panicked is gone only when its last call has returned.
+                // The instance that was lost is gone only when its last call has returned.
                 None if !slot.making && slot.running == 0 => {
                     wait_is_over(&slot)?;
                     slot.making = true;
@@ -271,54 +294,55 @@ impl Instance {
         }
     }
 
-    /// Makes a new instance in place of one that panicked.
+    /// Makes a new instance in place of one that was lost.
     fn remake(&self) -> MutexGuard<'_, Slot> {
-        tracing::warn!(plugin = self.manifest.id, "making a new instance after a panic");
-        let made = Native::create(&self.recipe, &self.manifest);
+        tracing::warn!(plugin = self.manifest.id, "making a new instance");
+        let made = self.recipe.make(&self.manifest);
         let mut slot = self.lock();
         slot.making = false;
         match made {
-            Ok(native) => slot.native = Some(Arc::new(native)),
-            Err(reason) => slot.count_panic(&format!("making it anew failed: {reason}")),
+            Ok(runner) => slot.runner = Some(Arc::new(runner)),
+            Err(reason) => {
+                slot.lose(&format!("making it anew failed: {reason}"), self.recipe.gives_up());
+            }
         }
         self.changed.notify_all();
         slot
     }
 
     /// Ends a call. What an instance that was replaced does is held neither against the plugin nor in its favour.
-    fn release(&self, native: Arc<Native>, outcome: &Outcome<'_>) {
+    fn release(&self, runner: Arc<Runner>, outcome: &Outcome<'_>) {
         let mut slot = self.lock();
         let mut retired = None;
-        if slot.native.as_ref().is_some_and(|current| Arc::ptr_eq(current, &native)) {
+        if slot.runner.as_ref().is_some_and(|current| Arc::ptr_eq(current, &runner)) {
             match outcome {
-                Outcome::Good => slot.panics = 0,
-                Outcome::Panicked(words) => {
-                    retired = slot.native.take();
-                    slot.count_panic(words);
-                }
+                Outcome::Good => slot.losses = 0,
+                Outcome::Lost(words) => retired = slot.lose(words, self.recipe.gives_up()),
                 Outcome::Unclear => {}
             }
         }
         drop(slot);
         // Outside of the lock: the last one to let go destroys the instance, which may take its time.
-        drop((retired, native));
+        drop((retired, runner));
         self.lock().running -= 1;
         self.changed.notify_all();
     }
 }
 
 impl Slot {
-    fn count_panic(&mut self, words: &str) {
-        self.panics += 1;
-        words.clone_into(&mut self.last_panic);
-        if self.panics >= MAX_PANICS {
-            let panics = self.panics;
+    /// Notes that the instance is lost, and hands it over; with `gives_up`, the plugin stays off after too many.
+    fn lose(&mut self, words: &str, gives_up: bool) -> Option<Arc<Runner>> {
+        self.losses += 1;
+        words.clone_into(&mut self.last_loss);
+        if gives_up && self.losses >= MAX_PANICS {
+            let losses = self.losses;
             self.dead =
-                Some(format!("it panicked {panics} times without a good call in between, last: {words}"));
+                Some(format!("it panicked {losses} times without a good call in between, last: {words}"));
         }
-        // The first panic costs no pause: one bad input should not hurt the next.
-        self.not_before = (self.panics > 1)
-            .then(|| Instant::now() + FIRST_PAUSE * 2_u32.saturating_pow(self.panics.saturating_sub(2)));
+        // The first loss costs no pause: one bad input should not hurt the next.
+        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.losses.saturating_sub(2)));
+        self.not_before = (self.losses > 1).then(|| Instant::now() + doubled.min(LAST_PAUSE));
+        self.runner.take()
     }
 }
 
@@ -327,7 +351,7 @@ fn wait_is_over(slot: &Slot) -> Result<(), Failure> {
     match slot.not_before {
         Some(until) if until > now => {
             let seconds = (until - now).as_secs_f64();
-            let words = format!("it is made anew in {seconds:.1} s, after a panic: {}", slot.last_panic);
+            let words = format!("it is made anew in {seconds:.1} s, after this: {}", slot.last_loss);
             Err((CallErrorKind::Resource, words))
         }
         _ => Ok(()),

@@ -10,16 +10,17 @@ use jnana_plugin_abi as abi;
 use serde_json::{Map, Value};
 
 use crate::call::CancelFlag;
+use crate::collect::Accepts;
 use crate::library::Functions;
 use crate::manifest::{ENCODER, FEATURES, TRANSCRIBER};
 use crate::services::Services;
-use crate::sink::{Accepts, OpenSink, Sinks};
+use crate::sink::{OpenSink, Sinks};
 use crate::strings::c_string;
 
 /// Longest status line that is shown.
 const MAX_STATUS: usize = 1024;
 
-/// What every instance of a plugin is made with.
+/// What every instance of a plugin in this process is made with.
 pub(crate) struct Recipe {
     pub(crate) functions: Functions,
     pub(crate) services: &'static Services,

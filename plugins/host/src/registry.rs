@@ -10,19 +10,19 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::instance::Instance;
-use crate::native::Recipe;
-use crate::services::Services;
-use crate::sink::Sinks;
+use crate::lock::{self, Pin};
+use crate::sealed::Sealed;
 use crate::statistics::Statistics;
-use crate::trust::{self, Sealed};
-use crate::{library, manifest, scan, settings};
+use crate::worker::RunPolicy;
+use crate::{build, elf, manifest, scan, settings};
 
 /// Turns the value of a setting that names a model (`None`: it is absent) into a path. The error is shown to people.
 pub type ModelResolver = Box<dyn Fn(&ModelSetting, Option<&Value>) -> Result<PathBuf, String> + Send + Sync>;
 
 /// What the host needs to know to open plugins.
 pub struct HostConfig {
-    /// A program that answers `plugin-scan PATH` with [`crate::scan_child_main`]: as a rule the running one.
+    /// A program that answers `plugin-scan PATH` with [`crate::scan_child_main`] and `plugin-worker PARENT SOCKET…` with
+    /// [`crate::worker_child_main`]: as a rule the running one.
     pub exe: PathBuf,
     /// Most threads that each plugin may keep busy.
     pub threads: u32,
@@ -36,6 +36,8 @@ pub struct HostConfig {
     pub settings: HashMap<String, Map<String, Value>>,
     /// Ids of plugins that are not to be loaded.
     pub disabled: HashSet<String>,
+    /// Which plugins run where, and what workers may use.
+    pub runs: RunPolicy,
     /// Resolves model names.
     pub resolve_model: ModelResolver,
     /// How long a library may take to show its manifest; a few seconds are plenty.
@@ -68,12 +70,14 @@ impl PluginHost {
     /// # Errors
     /// When the folder or its lock file cannot be read.
     pub fn open(folder: &Path, config: &HostConfig) -> Result<Self, Error> {
-        let pins = trust::pins(folder)?;
+        let pins = lock::pins(folder)?;
         let mut entries: Vec<Entry> = Vec::new();
         for file in libraries(folder)? {
             let entry = open_one(folder, &file, &pins, config, &entries);
             match &entry.outcome {
-                Outcome::Loaded(_) => tracing::info!(plugin = entry.id, file, "plugin is ready"),
+                Outcome::Loaded(instance) => {
+                    tracing::info!(plugin = entry.id, file, runs = ?instance.runs(), "plugin is ready");
+                }
                 Outcome::Disabled => tracing::info!(plugin = entry.id, file, "plugin is switched off"),
                 Outcome::Failed(reason) => {
                     tracing::error!(plugin = entry.id, file, "plugin failed: {reason}");
@@ -119,10 +123,10 @@ impl PluginHost {
 
 impl Entry {
     fn info(&self) -> PluginInfo {
-        let (state, status) = match &self.outcome {
-            Outcome::Loaded(instance) => (instance.state(), instance.status()),
-            Outcome::Disabled => (PluginState::Disabled, String::new()),
-            Outcome::Failed(reason) => (PluginState::Failed { reason: reason.clone() }, String::new()),
+        let (state, status, runs) = match &self.outcome {
+            Outcome::Loaded(instance) => (instance.state(), instance.status(), Some(instance.runs())),
+            Outcome::Disabled => (PluginState::Disabled, String::new(), None),
+            Outcome::Failed(reason) => (PluginState::Failed { reason: reason.clone() }, String::new(), None),
         };
         PluginInfo {
             id: self.id.clone(),
@@ -131,6 +135,7 @@ impl Entry {
             status,
             file: self.file.clone(),
             sha256: self.sha256.clone(),
+            runs,
         }
     }
 }
@@ -158,7 +163,7 @@ fn libraries(folder: &Path) -> Result<Vec<String>, Error> {
 fn open_one(
     folder: &Path,
     file: &str,
-    pins: &BTreeMap<String, String>,
+    pins: &BTreeMap<String, Pin>,
     config: &HostConfig,
     earlier: &[Entry],
 ) -> Entry {
@@ -181,13 +186,14 @@ fn open_one(
 fn load(
     entry: &mut Entry,
     folder: &Path,
-    pins: &BTreeMap<String, String>,
+    pins: &BTreeMap<String, Pin>,
     config: &HostConfig,
     earlier: &[Entry],
 ) -> Result<Option<Instance>, Error> {
     let sealed = Sealed::read(&folder.join(&entry.file))?;
     entry.sha256.clone_from(&sealed.sha256);
-    sealed.verify(&entry.file, pins)?;
+    let pin = sealed.verify(&entry.file, pins)?;
+    elf::check(&sealed.bytes().map_err(Error::io("reading", &entry.file))?)?;
     let json = scan::scan_sealed(&config.exe, &sealed, config.scan_timeout)?;
     let manifest = manifest::parse(&json)?;
     entry.manifest = Some(manifest.clone());
@@ -195,25 +201,15 @@ fn load(
         return Err(Error::Duplicate { id: manifest.id, other: other.file.clone() });
     }
     entry.id.clone_from(&manifest.id);
-    if config.disabled.contains(&manifest.id) {
+    if pin.disabled || config.disabled.contains(&manifest.id) {
         return Ok(None);
     }
     let given = config.settings.get(&manifest.id).cloned().unwrap_or_default();
     let resolved = settings::resolve(&manifest, &given, &config.resolve_model)
         .map_err(|reason| Error::Settings { plugin: manifest.id.clone(), reason })?;
-    let functions = library::load(&sealed.into_path())?;
-    if functions.manifest()? != json {
-        return Err(Error::Manifest { reason: "it is another one than in the scanning child".to_owned() });
-    }
-    let recipe = Recipe {
-        functions,
-        services: Services::leak(&manifest.id, config.threads),
-        sinks: Sinks::leak(&manifest.id),
-        space: config.space.clone(),
-        width: config.width,
-        cache_dir: config.cache_root.join(&manifest.id),
-        settings: resolved.settings,
-    };
-    let made = Instance::create(manifest, resolved.fit, recipe);
+    let fit = resolved.fit;
+    let runs = config.runs.of(&manifest.id, pin.trust);
+    let recipe = build::recipe(config, runs, sealed, json, &manifest, resolved.settings)?;
+    let made = Instance::create(manifest, fit, recipe);
     made.map(Some).map_err(|reason| Error::Create { reason })
 }

@@ -2,13 +2,14 @@
 //! they like, and only the child pays.
 //!
 //! The child is the host's own program, started again as `PROGRAM plugin-scan PATH`; that command calls
-//! [`scan_child_main`]. It prints one line, `jnana-plugin-scan {"manifest": …}` or `… {"error": …}`.
+//! [`scan_child_main`]. It prints one line, `jnana-plugin-scan {"manifest": …}` or `… {"error": …}`. Before it loads the
+//! library it locks itself in: to be looked at, a plugin needs no file, no network and no other process.
 
 #![allow(unsafe_code)] // Ends a child with all that it started.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -17,18 +18,20 @@ use std::time::{Duration, Instant};
 use jnana_api::plugins::Manifest;
 use serde::{Deserialize, Serialize};
 
+use crate::ending::{ended, said};
 use crate::error::Error;
-use crate::trust::Sealed;
-use crate::{library, manifest};
+use crate::sandbox::Sandbox;
+use crate::sealed::Sealed;
+use crate::{library, manifest, worker};
 
 /// The hidden command of the host's program.
 pub const SCAN_COMMAND: &str = "plugin-scan";
 
 const MARK: &str = "jnana-plugin-scan ";
+/// Most memory of the child.
+const MEMORY: u64 = 1 << 30;
 /// Most that is read of each stream of the child.
 const MAX_OUTPUT: u64 = 4 << 20;
-/// How much of the child's standard error goes into the words.
-const TAIL: usize = 400;
 const POLL: Duration = Duration::from_millis(5);
 /// How long the streams may stay open after the child ended.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -44,7 +47,7 @@ enum Report {
 /// with 1. For nothing but the host's own hidden command.
 #[must_use]
 pub fn scan_child_main(path: &Path) -> ExitCode {
-    let report = match library::load(path).and_then(|functions| functions.manifest()) {
+    let report = match look(path) {
         Ok(json) => Report::Manifest(json),
         Err(error) => Report::Error(error.to_string()),
     };
@@ -58,6 +61,12 @@ pub fn scan_child_main(path: &Path) -> ExitCode {
         Report::Manifest(_) => ExitCode::SUCCESS,
         Report::Error(_) => ExitCode::FAILURE,
     }
+}
+
+fn look(path: &Path) -> Result<String, Error> {
+    let sandbox = Sandbox { memory: Some(MEMORY), ..Sandbox::default() };
+    sandbox.enter().map_err(|reason| Error::Load { reason })?;
+    library::load(path)?.manifest()
 }
 
 /// Looks into a library that need not be pinned, running its code in a child, and returns its checked manifest. `exe` is
@@ -95,6 +104,8 @@ pub(crate) fn scan_sealed(exe: &Path, sealed: &Sealed, timeout: Duration) -> Res
 fn spawn(exe: &Path, bytes: File) -> std::io::Result<Child> {
     Command::new(exe)
         .args([SCAN_COMMAND, "/proc/self/fd/0"])
+        .env_clear()
+        .envs(worker::environment())
         .stdin(Stdio::from(bytes))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -138,22 +149,4 @@ fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<Option<ExitStat
 fn report(stdout: &str) -> Option<Report> {
     // The library may print what looks like ours, and the C library's buffer may come after it.
     stdout.lines().filter_map(|line| line.strip_prefix(MARK)).find_map(|json| serde_json::from_str(json).ok())
-}
-
-fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("it ended the process with status {code}"),
-        (None, Some(libc::SIGSEGV)) => "it crashed with a segmentation fault (SIGSEGV)".to_owned(),
-        (None, Some(libc::SIGABRT)) => "it crashed: it aborted the process (SIGABRT)".to_owned(),
-        (None, signal) => format!("it crashed with signal {}", signal.unwrap_or_default()),
-    }
-}
-
-/// The end of what the child wrote to standard error, as an addition to a sentence.
-fn said(stderr: &str) -> String {
-    let text = stderr.trim();
-    if text.is_empty() {
-        return String::new();
-    }
-    format!("; it wrote: {}", &text[text.ceil_char_boundary(text.len().saturating_sub(TAIL))..])
 }

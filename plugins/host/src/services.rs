@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use jnana_plugin_abi as abi;
 
+use crate::ear::Ear;
 use crate::strings;
 
 /// The table of services for one plugin and what stands behind it. Never freed: a plugin may keep the pointer.
 pub(crate) struct Services {
     table: abi::Host,
-    plugin: String,
+    ear: Box<dyn Ear>,
     threads: u32,
 }
 
@@ -25,7 +26,7 @@ unsafe impl Sync for Services {}
 
 impl Services {
     /// Makes the services of a plugin, for as long as the process lives.
-    pub(crate) fn leak(plugin: &str, threads: u32) -> &'static Self {
+    pub(crate) fn leak(ear: Box<dyn Ear>, threads: u32) -> &'static Self {
         let services = Box::leak(Box::new(Self {
             table: abi::Host {
                 size: abi::size_of::<abi::Host>(),
@@ -35,7 +36,7 @@ impl Services {
                 now_ns: Some(now_ns),
                 thread_budget: Some(thread_budget),
             },
-            plugin: plugin.to_owned(),
+            ear,
             threads: threads.max(1),
         }));
         services.table.context = std::ptr::from_mut(services).cast::<c_void>();
@@ -57,20 +58,13 @@ unsafe fn services(host: *const abi::Host) -> Option<&'static Services> {
 unsafe extern "C" fn log(host: *const abi::Host, level: i32, message: *const c_char) {
     let write = || {
         // SAFETY: the contract gives the table and a zero-terminated message.
-        let Some(plugin) = (unsafe { services(host) }).map(|services| services.plugin.as_str()) else {
-            return;
-        };
+        let Some(services) = (unsafe { services(host) }) else { return };
         // SAFETY: as above.
         let message = match unsafe { strings::copy(message, strings::MAX_TEXT) } {
             Ok(message) => message,
             Err(reason) => format!("the plugin logged a message that cannot be read: {reason}"),
         };
-        match level {
-            abi::LOG_DEBUG => tracing::debug!(plugin, "{message}"),
-            abi::LOG_INFO => tracing::info!(plugin, "{message}"),
-            abi::LOG_WARN => tracing::warn!(plugin, "{message}"),
-            _ => tracing::error!(plugin, "{message}"),
-        }
+        services.ear.log(level, &message);
     };
     // A subscriber that panics must not unwind into the plugin.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(write)) {

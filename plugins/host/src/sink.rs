@@ -15,39 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jnana_api::plugins::Segment;
 use jnana_plugin_abi as abi;
 
-use crate::call::{CancelFlag, EncodedRows};
-use crate::strings;
-use crate::tensor::{self, Expected};
-
-/// Most segments of one call.
-const MAX_SEGMENTS: usize = 1 << 20;
-/// Most faults that are kept in words; all are counted.
-const KEPT_FAULTS: usize = 16;
-
-/// Takes segments while a call runs; false when it wants no more.
-pub(crate) type Reader = Box<dyn FnMut(&Segment) -> bool + Send>;
-
-/// What a call may put into its sink.
-pub(crate) enum Accepts {
-    /// Nothing but `fail`.
-    Nothing,
-    /// One tensor.
-    Tensor(Expected),
-    /// Segments and properties.
-    Text(Reader),
-}
-
-/// What was in the sink when its call ended.
-#[derive(Default)]
-pub(crate) struct Collected {
-    pub(crate) rows: Option<EncodedRows>,
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) language: Option<String>,
-    /// The first `fail`.
-    pub(crate) failure: Option<(i32, String)>,
-    /// The first push that broke the contract, and how.
-    pub(crate) rejection: Option<String>,
-}
+use crate::call::CancelFlag;
+use crate::collect::{Accepts, Collected, Collecting, check_times};
+use crate::ear::Ear;
+use crate::faults::Faults;
+use crate::{strings, tensor};
 
 struct Live {
     cancel: CancelFlag,
@@ -56,24 +28,15 @@ struct Live {
 
 struct State {
     open: bool,
-    accepts: Accepts,
-    collected: Collected,
-}
-
-impl State {
-    fn reject(&mut self, reason: String) -> i32 {
-        self.collected.rejection.get_or_insert(reason);
-        abi::ERROR_REJECTED
-    }
+    collecting: Collecting,
 }
 
 /// The sinks of one plugin. Never freed.
 pub(crate) struct Sinks {
     table: abi::Sink,
-    plugin: String,
+    ear: Box<dyn Ear>,
     live: Mutex<HashMap<u64, Arc<Live>>>,
-    late_uses: AtomicU64,
-    faults: Mutex<Vec<String>>,
+    faults: Faults,
 }
 
 // SAFETY: the table is immutable once made, its pointer is to the struct itself; the rest is synchronised.
@@ -88,7 +51,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sinks {
     /// Makes the sinks of a plugin, for as long as the process lives.
-    pub(crate) fn leak(plugin: &str) -> &'static Self {
+    pub(crate) fn leak(ear: Box<dyn Ear>) -> &'static Self {
         let sinks = Box::leak(Box::new(Self {
             table: abi::Sink {
                 size: abi::size_of::<abi::Sink>(),
@@ -100,10 +63,9 @@ impl Sinks {
                 fail: Some(fail),
                 cancelled: Some(cancelled),
             },
-            plugin: plugin.to_owned(),
+            ear,
             live: Mutex::default(),
-            late_uses: AtomicU64::new(0),
-            faults: Mutex::default(),
+            faults: Faults::default(),
         }));
         sinks.table.context = std::ptr::from_mut(sinks).cast::<c_void>();
         sinks
@@ -117,41 +79,32 @@ impl Sinks {
     pub(crate) fn open(&'static self, accepts: Accepts, cancel: &CancelFlag) -> OpenSink {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let call = NEXT.fetch_add(1, Ordering::Relaxed);
-        let state = Mutex::new(State { open: true, accepts, collected: Collected::default() });
+        let state = Mutex::new(State { open: true, collecting: Collecting::new(accepts) });
         let live = Arc::new(Live { cancel: cancel.clone(), state });
         lock(&self.live).insert(call, Arc::clone(&live));
         OpenSink { sinks: self, call, live }
     }
 
-    /// How often a sink was used after its call had returned.
-    pub(crate) fn late_uses(&self) -> u64 {
-        self.late_uses.load(Ordering::Relaxed)
-    }
-
-    /// The faults in words, the oldest first.
-    pub(crate) fn faults(&self) -> Vec<String> {
-        lock(&self.faults).clone()
+    /// Uses of a sink after its call.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     fn late(&self, call: u64, function: &str) -> i32 {
-        self.late_uses.fetch_add(1, Ordering::Relaxed);
         let fault = format!("{function} was called with call {call}, which is not running");
-        tracing::error!(plugin = self.plugin, "fault of the plugin: {fault}");
-        let mut faults = lock(&self.faults);
-        if faults.len() < KEPT_FAULTS {
-            faults.push(fault);
-        }
+        self.ear.fault(&fault);
+        self.faults.note(&fault);
         abi::ERROR_CLOSED
     }
 
     /// Runs `body` on the state of a live call; a call that is over is a fault.
-    fn with(&self, call: u64, function: &str, body: impl FnOnce(&mut State) -> i32) -> i32 {
+    fn with(&self, call: u64, function: &str, body: impl FnOnce(&mut Collecting) -> i32) -> i32 {
         let found = lock(&self.live).get(&call).map(Arc::clone);
         let Some(live) = found else { return self.late(call, function) };
         let mut state = lock(&live.state);
         // The call may have ended between the two locks.
         if state.open {
-            body(&mut state)
+            body(&mut state.collecting)
         } else {
             drop(state);
             self.late(call, function)
@@ -179,8 +132,7 @@ impl OpenSink {
     pub(crate) fn close(self) -> Collected {
         let mut state = lock(&self.live.state);
         state.open = false;
-        state.accepts = Accepts::Nothing;
-        std::mem::take(&mut state.collected)
+        state.collecting.finish()
     }
 }
 
@@ -215,12 +167,10 @@ unsafe extern "C" fn push_tensor(
         // SAFETY: the contract gives the table.
         let Some(sinks) = (unsafe { sinks(sink) }) else { return abi::ERROR_CLOSED };
         sinks.with(call, "push_tensor", |state| {
-            let Accepts::Tensor(expected) = state.accepts else {
-                return state.reject("this call takes no tensor".to_owned());
+            let expected = match state.expected() {
+                Ok(expected) => expected,
+                Err(reason) => return state.reject(reason.to_owned()),
             };
-            if state.collected.rows.is_some() {
-                return state.reject("a second tensor was pushed".to_owned());
-            }
             // SAFETY: the contract gives a DLPack tensor that is good until its deleter runs, below.
             match unsafe { tensor::copy(managed, expected) } {
                 Ok(rows) => {
@@ -248,7 +198,7 @@ unsafe extern "C" fn push_segment(sink: *const abi::Sink, call: u64, segment: *c
         sinks.with(call, "push_segment", |state| {
             // SAFETY: the contract lends the segment for the call.
             match unsafe { read_segment(segment) } {
-                Ok(segment) => take_segment(state, segment),
+                Ok(segment) => state.segment(segment),
                 Err(reason) => state.reject(format!("a pushed segment is wrong: {reason}")),
             }
         })
@@ -265,31 +215,11 @@ unsafe fn read_segment(raw: *const abi::Segment) -> Result<Segment, String> {
     }
     // SAFETY: the struct is as large as it should be.
     let raw = unsafe { &*raw };
-    if !(raw.start >= 0.0 && raw.end >= raw.start && raw.end.is_finite()) {
-        return Err(format!("expected times 0 <= start <= end, got {} and {}", raw.start, raw.end));
-    }
+    check_times(raw.start, raw.end)?;
     // SAFETY: the contract gives a zero-terminated text.
     let text =
         unsafe { strings::copy(raw.text, strings::MAX_TEXT) }.map_err(|reason| format!("text: {reason}"))?;
     Ok(Segment { start: raw.start, end: raw.end, text })
-}
-
-fn take_segment(state: &mut State, segment: Segment) -> i32 {
-    let Accepts::Text(reader) = &mut state.accepts else {
-        return state.reject("this call takes no text".to_owned());
-    };
-    if state.collected.segments.len() == MAX_SEGMENTS {
-        return state.reject(format!("more than {MAX_SEGMENTS} segments were pushed"));
-    }
-    if let Some(last) = state.collected.segments.last()
-        && segment.start < last.start
-    {
-        let (start, before) = (segment.start, last.start);
-        return state.reject(format!("a segment at {start} s was pushed after one at {before} s"));
-    }
-    let wanted = reader(&segment);
-    state.collected.segments.push(segment);
-    if wanted { abi::OK } else { abi::ERROR_CANCELLED }
 }
 
 unsafe extern "C" fn set_property(
@@ -302,7 +232,7 @@ unsafe extern "C" fn set_property(
         // SAFETY: the contract gives the table.
         let Some(sinks) = (unsafe { sinks(sink) }) else { return abi::ERROR_CLOSED };
         sinks.with(call, "set_property", |state| {
-            if !matches!(state.accepts, Accepts::Text(_)) {
+            if !state.takes_properties() {
                 return state.reject("this call takes no properties".to_owned());
             }
             // SAFETY: the contract lends zero-terminated strings for the call.
@@ -311,12 +241,7 @@ unsafe extern "C" fn set_property(
                     .and_then(|key| Ok((key, strings::copy(value, strings::MAX_TEXT)?)))
             };
             match pair {
-                Ok((key, value)) => {
-                    if key == "language" && !value.is_empty() {
-                        state.collected.language = Some(value);
-                    }
-                    abi::OK
-                }
+                Ok((key, value)) => state.property(&key, value),
                 Err(reason) => state.reject(format!("a property cannot be read: {reason}")),
             }
         })

@@ -4,6 +4,7 @@
 
 use half::{bf16, f16};
 use jnana_plugin_abi as abi;
+use serde::{Deserialize, Serialize};
 
 use crate::call::EncodedRows;
 
@@ -11,12 +12,34 @@ use crate::call::EncodedRows;
 const MAX_VALUES: usize = 1 << 28;
 
 /// What a call may push.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Expected {
     /// Width of the rows; `None`: the plugin's own.
     pub(crate) width: Option<usize>,
     /// Most rows.
     pub(crate) max_positions: usize,
+}
+
+impl Expected {
+    /// Positions and width of a shape that may be pushed.
+    pub(crate) fn check(self, shape: [i64; 2]) -> Result<(usize, usize), String> {
+        let sizes = shape.map(|size| usize::try_from(size).ok().filter(|size| *size > 0));
+        let [Some(positions), Some(width)] = sizes else {
+            return Err(format!("expected a shape of positive sizes, got {shape:?}"));
+        };
+        if let Some(wanted) = self.width
+            && width != wanted
+        {
+            return Err(format!("expected rows of width {wanted}, got shape {shape:?}"));
+        }
+        if positions > self.max_positions {
+            return Err(format!("expected at most {} positions, got shape {shape:?}", self.max_positions));
+        }
+        if positions.checked_mul(width).is_none_or(|count| count > MAX_VALUES) {
+            return Err(format!("expected at most {MAX_VALUES} values, got shape {shape:?}"));
+        }
+        Ok((positions, width))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -99,7 +122,7 @@ pub(crate) unsafe fn copy(
     }
     // SAFETY: the tensor's memory is good for its shape and strides (said by the caller), whose extent fits (checked).
     Ok(unsafe { copy_rows(tensor.data.cast::<u8>().add(offset), element, &layout) })
-        .and_then(|values| finite(values, &layout))
+        .and_then(|values| finite(values, layout.positions, layout.width))
 }
 
 /// # Safety
@@ -116,12 +139,16 @@ unsafe fn copy_rows(first: *const u8, element: Element, layout: &Layout) -> Vec<
     values
 }
 
-fn finite(values: Vec<f32>, layout: &Layout) -> Result<EncodedRows, String> {
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let (row, column) = (at / layout.width, at % layout.width);
-        return Err(format!("expected finite values, got {} in row {row}, column {column}", values[at]));
+/// Rows of these values, if all are numbers.
+pub(crate) fn finite(values: Vec<f32>, positions: usize, width: usize) -> Result<EncodedRows, String> {
+    // Without an early end in a chunk, which the compiler would check one value at a time.
+    let all = |chunk: &[f32]| chunk.iter().fold(true, |all, value| all & value.is_finite());
+    if values.chunks(1024).all(all) {
+        return Ok(EncodedRows { values, positions, width });
     }
-    Ok(EncodedRows { values, positions: layout.positions, width: layout.width })
+    let at = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    let (row, column) = (at / width, at % width);
+    Err(format!("expected finite values, got {} in row {row}, column {column}", values[at]))
 }
 
 /// # Safety
@@ -135,21 +162,7 @@ unsafe fn layout(tensor: &abi::DlTensor, expected: Expected) -> Result<Layout, S
     }
     // SAFETY: not NULL and of two numbers; any alignment will do.
     let shape = unsafe { tensor.shape.cast::<[i64; 2]>().read_unaligned() };
-    let sizes = shape.map(|size| usize::try_from(size).ok().filter(|size| *size > 0));
-    let [Some(positions), Some(width)] = sizes else {
-        return Err(format!("expected a shape of positive sizes, got {shape:?}"));
-    };
-    if let Some(wanted) = expected.width
-        && width != wanted
-    {
-        return Err(format!("expected rows of width {wanted}, got shape {shape:?}"));
-    }
-    if positions > expected.max_positions {
-        return Err(format!("expected at most {} positions, got shape {shape:?}", expected.max_positions));
-    }
-    if positions.checked_mul(width).is_none_or(|count| count > MAX_VALUES) {
-        return Err(format!("expected at most {MAX_VALUES} values, got shape {shape:?}"));
-    }
+    let (positions, width) = expected.check(shape)?;
     if tensor.strides.is_null() {
         return Ok(Layout { positions, width, row_step: width });
     }

@@ -90,6 +90,7 @@ pub fn open_plugins(
         cache_root: settings.home.join("plugin-cache"),
         settings: plugin_settings(settings, model).into_iter().collect(),
         disabled: settings.disabled_plugins.iter().cloned().collect(),
+        runs: settings.plugin_runs.clone(),
         resolve_model: Box::new(resolve),
         scan_timeout: SCAN_TIMEOUT,
     };

@@ -24,10 +24,13 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(given) => serve::run(given.resolve()?)?,
         Command::Ask(ask) => ask::run(&ask)?,
         Command::Models(command) => return models::run(command),
-        Command::Plugin(command) => plugin::run(command)?,
+        Command::Plugin(command) => return plugin::run(command),
         Command::Bench(bench) => bench::run(&bench)?,
         Command::Debug(command) => debug::run(command)?,
         Command::PluginScan { path } => return Ok(jnana_plugin_host::scan_child_main(&path)),
+        Command::PluginWorker { parent, sockets } => {
+            return Ok(jnana_plugin_host::worker_child_main(parent, &sockets));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

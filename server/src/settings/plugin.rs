@@ -1,9 +1,13 @@
-//! A plugin's setting from the command line.
+//! Plugins' own settings from the command line, and where plugins run.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
+use jnana_plugin_host::{RunPolicy, Runs, WorkerLimits};
 use serde_json::{Map, Value};
+
+use super::{Error, Given, mebibytes};
 
 /// `PLUGIN.SETTING=VALUE`. A value that is JSON is taken as such (`320`, `true`, `["en","de"]`), anything else as text.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +44,36 @@ pub(super) fn over(
     file
 }
 
+/// Which plugins run where, and what workers may use.
+pub(super) fn policy(given: &Given) -> Result<RunPolicy, Error> {
+    let mut limits = WorkerLimits::default();
+    if let Some(mebibyte) = given.plugin_memory_mib {
+        limits.memory = mebibytes("plugin-memory-mib", mebibyte)? as u64;
+    }
+    if let Some(seconds) = given.plugin_seconds {
+        limits.call = Duration::from_secs(seconds.max(1));
+    }
+    let trusted = if given.isolate_plugins.unwrap_or(false) { Runs::Worker } else { Runs::InProcess };
+    let plugins = given.plugin_runs.clone().into_iter().collect();
+    Ok(RunPolicy { trusted, plugins, limits, ..RunPolicy::default() })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_operator_says_where_plugins_run() {
+        let text = "plugin-memory-mib = 64\nisolate-plugins = true\nplugin-runs = { hear = \"in-process\" }";
+        let policy = policy(&toml::from_str(text).unwrap()).unwrap();
+        assert_eq!((policy.trusted, policy.contained), (Runs::Worker, Runs::Worker));
+        assert_eq!((policy.plugins["hear"], policy.limits.memory), (Runs::InProcess, 64 << 20));
+        let policy = super::policy(&Given::default()).unwrap();
+        assert_eq!((policy.trusted, policy.contained), (Runs::InProcess, Runs::Worker));
+        assert!(policy.limits.memory > 0);
+    }
 
     #[test]
     fn values_are_json_where_they_can_be() {

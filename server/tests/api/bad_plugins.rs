@@ -6,6 +6,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jnana_plugin_host::{InstallOptions, install};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ async fn a_plugin_that_panics_fails_its_call_and_nothing_else() {
     let plugins = home.path().join("plugins");
     // Cargo builds it beside this test, whose dev-dependency it is.
     let library = std::env::current_exe().unwrap().with_file_name("libjnana_faulty_plugin.so");
-    jnana_plugin_host::install(&plugins, &library).unwrap();
+    install(&plugins, &library, &InstallOptions::default()).unwrap();
     let model = format!("faulty.model={}", home.path().display());
     let arguments = [OsStr::new("--set"), OsStr::new(&model), OsStr::new("--plugins"), plugins.as_os_str()];
     let process = Process::serve(&home, arguments);
@@ -73,7 +74,7 @@ async fn a_transcript_that_fails_in_mid_stream_ends_with_the_error() {
     let home = home();
     let (library, plugins) = (home.path().join("libgood.so"), home.path().join("plugins"));
     compile(&library);
-    jnana_plugin_host::install(&plugins, &library).unwrap();
+    install(&plugins, &library, &InstallOptions::default()).unwrap();
     let process = Process::serve(&home, [OsStr::new("--plugins"), plugins.as_os_str()]);
 
     // Its second segment starts before the first, which the host does not take.

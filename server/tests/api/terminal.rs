@@ -109,6 +109,34 @@ fn plugins_are_listed_with_where_they_stand() {
 }
 
 #[test]
+fn plugins_are_installed_checked_switched_and_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let plugins = home.path().join("plugins");
+    let library = std::env::current_exe().unwrap().with_file_name("libjnana_faulty_plugin.so");
+    let plugin = |arguments: &[&str]| {
+        let mut command = jnana(&home, &[&["plugin"][..], arguments].concat());
+        command.arg("--plugins").arg(&plugins);
+        command
+    };
+    let wrong = plugin(&["install", library.to_str().unwrap(), "--sha256", "00"]).output().unwrap();
+    assert!(complaint(&wrong).contains("another file"), "{wrong:?}");
+    let installed = said(&mut plugin(&["install", library.to_str().unwrap()]));
+    assert!(installed.contains("runs in a worker") && installed.contains("not signed"), "{installed}");
+    assert!(said(&mut plugin(&["verify"])).contains("libjnana_faulty_plugin.so: verified"));
+    assert!(said(&mut plugin(&["disable", "faulty"])).contains("switched off"));
+    assert!(said(&mut plugin(&["enable", "libjnana_faulty_plugin.so"])).contains("switched on"));
+    std::fs::write(plugins.join("libjnana_faulty_plugin.so"), "changed").unwrap();
+    let changed = plugin(&["verify"]).output().unwrap();
+    assert!(!changed.status.success());
+    assert!(String::from_utf8_lossy(&changed.stdout).contains("WRONG"), "{changed:?}");
+    assert!(said(&mut plugin(&["remove", "faulty"])).contains("removed"));
+    let unknown = plugin(&["remove", "faulty"]).output().unwrap();
+    assert!(complaint(&unknown).contains("no installed plugin is called faulty"));
+    let unsafe_address = plugin(&["install", "http://127.0.0.1:1/libx.so"]).output().unwrap();
+    assert!(complaint(&unsafe_address).contains("offline"));
+}
+
+#[test]
 fn models_are_listed_and_checked() {
     let here = home();
     let list = said(&mut jnana(&here, &["models", "list"]));

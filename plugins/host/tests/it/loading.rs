@@ -104,9 +104,20 @@ fn a_library_without_the_entry_is_no_plugin() {
 fn bytes_that_are_no_library_are_refused() {
     let folder = Folder::with_good();
     folder.add_bytes("libbad.so", &b"#!/bin/sh echo hello ".repeat(100));
-    assert_bad_is_refused(&folder.open(), &["loading the library failed", "invalid ELF header"]);
+    assert_bad_is_refused(&folder.open(), &["cannot run here", "no 64-bit ELF library"]);
     folder.add_bytes("libbad.so", b"");
-    assert_bad_is_refused(&folder.open(), &["loading the library failed", "file too short"]);
+    assert_bad_is_refused(&folder.open(), &["cannot run here", "no 64-bit ELF library"]);
+}
+
+#[test]
+fn a_library_for_another_machine_is_refused_before_any_of_it_runs() {
+    let folder = Folder::with_good();
+    folder.add_c("libbad.so", &["ID=\"bad\"", "CRASH_AT_LOAD"]);
+    let mut bytes = std::fs::read(folder.plugins().join("libbad.so")).unwrap();
+    // e_machine of the ELF header: that of a SPARC.
+    bytes[18..20].copy_from_slice(&43_u16.to_le_bytes());
+    folder.add_bytes("libbad.so", &bytes);
+    assert_bad_is_refused(&folder.open(), &["cannot run here", "built for Sparc64"]);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod calls;
 mod inputs;
+mod installing;
 mod loading;
 mod panics;
 mod support;
+mod workers;

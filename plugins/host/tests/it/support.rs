@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jnana_api::plugins::{PluginInfo, PluginState};
-use jnana_plugin_host::{CancelFlag, HostConfig, Instance, PluginHost, RawInput};
+use jnana_plugin_host::{
+    CancelFlag, HostConfig, Instance, PluginHost, RawInput, RunPolicy, Runs, Trust, WorkerLimits,
+};
 use tempfile::TempDir;
 
 /// Width of the embedding space that the tests ask for.
@@ -23,13 +25,14 @@ impl Folder {
     pub(crate) fn empty() -> Self {
         let root = tempfile::tempdir().unwrap();
         let config = HostConfig {
-            exe: PathBuf::from(env!("CARGO_BIN_EXE_jnana-plugin-scan")),
+            exe: PathBuf::from(env!("CARGO_BIN_EXE_jnana-plugin-child")),
             threads: 3,
             space: "test-space".to_owned(),
             width: WIDTH as u32,
             cache_root: root.path().join("cache"),
             settings: HashMap::new(),
             disabled: HashSet::new(),
+            runs: RunPolicy { contained: Runs::InProcess, ..RunPolicy::default() },
             resolve_model: Box::new(|model, value| {
                 let name = value.and_then(|value| value.as_str()).unwrap_or(&model.default);
                 match name {
@@ -49,6 +52,19 @@ impl Folder {
         folder
     }
 
+    /// A folder whose plugins run in workers, with the good one.
+    pub(crate) fn with_workers() -> Self {
+        let mut folder = Self::with_good();
+        let limits =
+            WorkerLimits { memory: 128 << 20, call: Duration::from_secs(3), create: Duration::from_secs(20) };
+        folder.config.runs = RunPolicy { limits, ..RunPolicy::default() };
+        folder
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     pub(crate) fn plugins(&self) -> PathBuf {
         self.root.path().join("plugins")
     }
@@ -59,21 +75,29 @@ impl Folder {
         std::fs::create_dir_all(&built).unwrap();
         let library = built.join(file);
         compile(&library, macros);
-        jnana_plugin_host::install(&self.plugins(), &library).unwrap();
+        self.add(&library);
+    }
+
+    /// Lays a library into the folder and pins it, whatever it is.
+    pub(crate) fn add(&self, library: &Path) {
+        let file = library.file_name().unwrap().to_str().unwrap();
+        self.add_bytes(file, &std::fs::read(library).unwrap());
     }
 
     /// Installs the plugin made with the SDK, which Cargo built beside this test.
     pub(crate) fn add_sdk(&self) {
         let test = std::env::current_exe().unwrap();
-        let library = test.parent().unwrap().join("libjnana_faulty_plugin.so");
-        jnana_plugin_host::install(&self.plugins(), &library).unwrap();
+        self.add(&test.with_file_name("libjnana_faulty_plugin.so"));
     }
 
     /// Puts any bytes into the folder and pins them.
     pub(crate) fn add_bytes(&self, file: &str, bytes: &[u8]) {
         std::fs::create_dir_all(self.plugins()).unwrap();
-        std::fs::write(self.plugins().join(file), bytes).unwrap();
-        jnana_plugin_host::pin(&self.plugins(), file).unwrap();
+        let path = self.plugins().join(file);
+        // A new file: one of this name may be loaded.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(path, bytes).unwrap();
+        jnana_plugin_host::pin(&self.plugins(), file, Trust::Contained).unwrap();
     }
 
     pub(crate) fn open(&self) -> PluginHost {
@@ -81,7 +105,7 @@ impl Folder {
     }
 }
 
-fn compile(library: &Path, macros: &[&str]) {
+pub(crate) fn compile(library: &Path, macros: &[&str]) {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new("cc")
         .args([
