@@ -41,6 +41,14 @@ pub enum Command {
         /// The library.
         path: PathBuf,
     },
+    /// Runs one test of a plugin
+    #[command(name = jnana_plugin_check::CHECK_COMMAND, hide = true)]
+    PluginCheckChild {
+        /// Name of the test.
+        test: String,
+        /// The task as JSON.
+        task: String,
+    },
     /// Runs a plugin for the plugin host
     #[command(name = jnana_plugin_host::WORKER_COMMAND, hide = true)]
     PluginWorker {
@@ -141,6 +149,8 @@ pub enum Plugin {
         #[command(flatten)]
         given: Box<Given>,
     },
+    /// Test whether a library keeps the plugin contract; nothing of it is installed
+    Check(Box<Check>),
     /// Trust a library as it is now: it must lie in a plugins folder
     Pin {
         /// The library.
@@ -167,6 +177,36 @@ pub struct Install {
     #[arg(long, value_enum, default_value_t)]
     pub trust: TrustLevel,
     /// Settings.
+    #[command(flatten)]
+    pub given: Given,
+}
+
+/// A plugin to test.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The library
+    pub library: PathBuf,
+    /// Names of the tests to run; all when there is none
+    pub tests: Vec<String>,
+    /// A good input, for a plugin that takes bytes
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Where randomness comes from; printed, so that a run can be made again [default: the time]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Width of the embedding space that encoders are asked for
+    #[arg(long, default_value_t = 576)]
+    pub width: u32,
+    /// Id of that space
+    #[arg(long, default_value = "check")]
+    pub space: String,
+    /// Most seconds of a test
+    #[arg(long, default_value_t = 45)]
+    pub limit: u64,
+    /// The report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings; `--set PLUGIN.SETTING=VALUE` for those of the plugin
     #[command(flatten)]
     pub given: Given,
 }

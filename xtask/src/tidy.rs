@@ -19,12 +19,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-plugin-abi", &[]),
     ("jnana-plugin-sdk", &["jnana-plugin-abi", "jnana-api"]),
     ("jnana-plugin-host", &["jnana-plugin-abi", "jnana-api", "jnana-media"]),
+    ("jnana-plugin-check", &["jnana-plugin-host", "jnana-plugin-abi", "jnana-api"]),
     ("jnana-faulty-plugin", &["jnana-plugin-sdk"]),
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
     (
         "jnana-server",
-        &["jnana-api", "jnana-core", "jnana-kernels", "jnana-models", "jnana-media", "jnana-plugin-host"],
+        &[
+            "jnana-api",
+            "jnana-core",
+            "jnana-kernels",
+            "jnana-models",
+            "jnana-media",
+            "jnana-plugin-host",
+            "jnana-plugin-check",
+        ],
     ),
     ("jnana-trainer", &["jnana-core", "jnana-kernels", "jnana-models", "jnana-media"]),
     ("jnana-app", &["jnana-api"]),
@@ -32,8 +41,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may say `unsafe`; elsewhere a single module may, named here.
-const UNSAFE: &[&str] =
-    &["plugins/abi/", "plugins/sdk/", "plugins/host/", "kernels/", "models/src/weights/mmap.rs"];
+const UNSAFE: &[&str] = &[
+    "plugins/abi/",
+    "plugins/sdk/",
+    "plugins/host/",
+    "plugins/check/",
+    "kernels/",
+    "models/src/weights/mmap.rs",
+];
 
 /// Words of a modality that the app must not know; the controls need the web's own names.
 const MODALITY_WORDS: &[&str] = &["vision", "whisper", "transcri", "picture", "photo", "speech"];

@@ -108,7 +108,10 @@ impl Collecting {
 }
 
 /// Whether the times of a segment are as the contract says.
-pub(crate) fn check_times(start: f64, end: f64) -> Result<(), String> {
+///
+/// # Errors
+/// Says what was expected.
+pub fn check_times(start: f64, end: f64) -> Result<(), String> {
     if start >= 0.0 && end >= start && end.is_finite() {
         return Ok(());
     }

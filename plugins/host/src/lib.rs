@@ -24,10 +24,11 @@
 
 mod build;
 mod call;
+pub mod child;
 mod collect;
+pub mod contract;
 mod ear;
 mod elf;
-mod ending;
 mod error;
 mod faults;
 mod input;

@@ -13,11 +13,11 @@ const MAX_VALUES: usize = 1 << 28;
 
 /// What a call may push.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Expected {
+pub struct Expected {
     /// Width of the rows; `None`: the plugin's own.
-    pub(crate) width: Option<usize>,
+    pub width: Option<usize>,
     /// Most rows.
-    pub(crate) max_positions: usize,
+    pub max_positions: usize,
 }
 
 impl Expected {

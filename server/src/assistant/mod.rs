@@ -73,12 +73,7 @@ pub fn open_plugins(
 ) -> Result<PluginHost> {
     let (catalog, library) = (catalog.clone(), library.clone());
     let resolve = move |model: &ModelSetting, given: Option<&Value>| -> Result<PathBuf, String> {
-        let name = match given {
-            None => &model.default,
-            Some(Value::String(name)) => name,
-            Some(other) => return Err(format!("expected a model's name or path, found {other}")),
-        };
-        let path = library.resolve(&catalog, name).map_err(|error| error.to_string())?;
+        let path = resolve_model(&catalog, &library, model, given)?;
         admit_file(&path).map_err(|error| error.to_string())?;
         Ok(path)
     };
@@ -109,6 +104,24 @@ fn admit_file(path: &Path) -> Result<()> {
         memory::admit(&path.display().to_string(), about.len(), available)?;
     }
     Ok(())
+}
+
+/// The path of a model that a plugin's setting names, or its default.
+///
+/// # Errors
+/// In words, when it names none, or one that is not here and cannot be fetched.
+pub fn resolve_model(
+    catalog: &Catalog,
+    library: &Library,
+    model: &ModelSetting,
+    given: Option<&Value>,
+) -> Result<PathBuf, String> {
+    let name = match given {
+        None => &model.default,
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("expected a model's name or path, found {other}")),
+    };
+    library.resolve(catalog, name).map_err(|error| error.to_string())
 }
 
 /// The plugins' settings; an encoder for which nobody named a projector gets the model's own.

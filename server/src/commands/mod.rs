@@ -28,6 +28,9 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(bench) => bench::run(&bench)?,
         Command::Debug(command) => debug::run(command)?,
         Command::PluginScan { path } => return Ok(jnana_plugin_host::scan_child_main(&path)),
+        Command::PluginCheckChild { test, task } => {
+            return Ok(jnana_plugin_check::check_child_main(&test, &task));
+        }
         Command::PluginWorker { parent, sockets } => {
             return Ok(jnana_plugin_host::worker_child_main(parent, &sockets));
         }

@@ -109,6 +109,38 @@ fn plugins_are_listed_with_where_they_stand() {
 }
 
 #[test]
+fn the_projects_own_plugins_keep_the_contract() {
+    let home = home();
+    for file in ["libjnana_vision.so", "libjnana_whisper.so"] {
+        let library = program().with_file_name("plugins").join(file);
+        let report =
+            jnana(&home, &["plugin", "check", library.to_str().unwrap(), "--seed", "7"]).output().unwrap();
+        let words = String::from_utf8_lossy(&report.stdout);
+        assert!(report.status.success() && words.contains(" 0 failed"), "{words}");
+    }
+}
+
+#[test]
+fn a_plugin_that_breaks_the_contract_is_reported_for_people_and_programs() {
+    let home = tempfile::tempdir().unwrap();
+    let library = std::env::current_exe().unwrap().with_file_name("libjnana_faulty_plugin.so");
+    let check = |more: &[&str]| {
+        let arguments =
+            [&["plugin", "check", library.to_str().unwrap(), "create", "status"][..], more].concat();
+        jnana(&home, &arguments).output().unwrap()
+    };
+    // It panics where it is told to, and here it is.
+    let told = check(&["--json", "--set", "faulty.panic=true"]);
+    assert!(!told.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(report["tests"][1]["outcome"], "failed", "{report}");
+    let model = format!("faulty.model={}", home.path().display());
+    let good = check(&["--seed", "9", "--set", &model]);
+    let words = String::from_utf8_lossy(&good.stdout);
+    assert!(good.status.success() && words.contains("(seed 9)"), "{words}");
+}
+
+#[test]
 fn plugins_are_installed_checked_switched_and_removed() {
     let home = tempfile::tempdir().unwrap();
     let plugins = home.path().join("plugins");

@@ -17,8 +17,8 @@ use super::news::Inbox;
 use super::output::{Allowance, Lines};
 use super::wire::News;
 use super::{Start, WORKER_COMMAND, environment, memory};
+use crate::child::{said, words};
 use crate::ear::{Ear, ServerLog};
-use crate::ending::{ended, said};
 use crate::faults::Faults;
 
 /// How often a worker's memory is looked at.
@@ -315,9 +315,9 @@ impl Watch {
     fn has_ended(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
-        let words = match self.child.try_wait() {
+        let ended = match self.child.try_wait() {
             Ok(None) => return false,
-            Ok(Some(status)) => ended(status),
+            Ok(Some(status)) => words(status),
             Err(error) => format!("waiting for it failed: {error}"),
         };
         // What it started is still of its group, and the number is not given anew while one of them lives.
@@ -325,7 +325,7 @@ impl Watch {
             kill(group);
         }
         let rest = self.last_words();
-        let reason = state.sentence.take().unwrap_or(words);
+        let reason = state.sentence.take().unwrap_or(ended);
         state.death = Some(format!("{reason}{}{}", said(&rest), self.near_limit()));
         drop(state);
         shared.changed.notify_all();

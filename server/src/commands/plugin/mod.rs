@@ -1,5 +1,6 @@
 //! `jnana plugin`.
 
+mod check;
 mod install;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ pub(super) fn run(command: Plugin) -> Result<ExitCode> {
         Plugin::Remove(Named { name, given }) => {
             println!("{}: removed", remove(&given.resolve()?.plugins, &name)?);
         }
+        Plugin::Check(check) => return check::run(&check),
         Plugin::Verify { given } => return install::verify(&given.resolve()?),
         Plugin::Pin { library, trust } => {
             let library = std::path::absolute(library)?;
