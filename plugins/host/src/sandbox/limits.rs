@@ -42,7 +42,7 @@ fn limit(resource: libc::__rlimit_resource_t, wanted: u64) -> io::Result<()> {
 /// Ends this process with the thread that started it. `parent` is the process that is meant to be there.
 pub(crate) fn die_with(parent: u32) -> io::Result<()> {
     // SAFETY: sets a number of this process.
-    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) } != 0 {
         return Err(io::Error::last_os_error());
     }
     // It may have ended before the line above.
@@ -56,10 +56,10 @@ pub(crate) fn die_with(parent: u32) -> io::Result<()> {
 pub(super) fn drop_capabilities() -> io::Result<()> {
     /// `_LINUX_CAPABILITY_VERSION_3`.
     const VERSION: u32 = 0x2008_0522;
-    let header: [u32; 2] = [VERSION, 0];
+    let mut header: [u32; 2] = [VERSION, 0];
     // Two sets of effective, permitted and inheritable ones, all empty.
     let none = [0_u32; 6];
-    // SAFETY: the kernel reads the header and, for this version, two structs of three numbers.
-    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    // SAFETY: the kernel reads the header, where it may write its own version, and two structs of three numbers.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), none.as_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -66,7 +66,13 @@ impl Worker {
         if let Err(error) = wire::send(&mut &control, &recipe.hello, &[]) {
             return Err(keeper.death_after(&format!("it took no settings: {error}")));
         }
-        let (line, gaps) = keeper.ready(recipe.start.limits.create)?;
+        let (line, gaps) = match keeper.ready(recipe.start.limits.create) {
+            Ok(ready) => ready,
+            Err(reason) => {
+                keeper.end("its instance could not be made");
+                return Err(reason);
+            }
+        };
         if !gaps.is_empty() {
             tracing::warn!(plugin = recipe.start.plugin, "the sandbox of the worker has a gap: {gaps}");
         }
