@@ -48,7 +48,7 @@ pub fn install_plugins(bin: &Path) -> Result<PathBuf> {
             fs::remove_file(&target)?;
         }
         fs::copy(bin.join(library), &target).with_context(|| format!("{library} was not built"))?;
-        shell::run(Command::new(&jnana).args(["plugin", "pin", "--trust", trust]).arg(&target))?;
+        shell::run(Command::new(&jnana).args(["plugin", "pin", "--trust", *trust]).arg(&target))?;
     }
     Ok(jnana)
 }

@@ -10,7 +10,7 @@ pub struct Statistics {
     pub calls: u64,
     /// Calls of those that failed for another reason than being cancelled.
     pub errors: u64,
-    /// Calls of those that panicked.
+    /// Calls of those that panicked, or ended with their worker.
     pub panics: u64,
     /// Time spent inside the plugin, in milliseconds, summed over calls.
     pub total_ms: u64,

@@ -133,11 +133,11 @@ fn what_ends_a_worker_fails_its_call_and_nothing_else() {
     let plugin = loaded(&host, "wild");
     for (input, words) in [
         ("wild segfault", &["SIGSEGV"][..]),
-        ("wild abort", &["SIGABRT", "the moon is full"]),
-        ("wild exit", &["ended the process with status 0"]),
-        ("wild spin", &["hung", "gave nothing for 3 s"]),
-        ("wild leak", &["MiB of memory", "limit of 128 MiB"]),
-        ("wild flood", &["flooded its output"]),
+        ("wild abort", &["SIGABRT", "the moon is full"][..]),
+        ("wild exit", &["ended the process with status 0"][..]),
+        ("wild spin", &["hung", "gave nothing for 3 s"][..]),
+        ("wild leak", &["MiB of memory", "limit of 128 MiB"][..]),
+        ("wild flood", &["flooded its output"][..]),
     ] {
         std::thread::scope(|scope| {
             // A call of another plugin that is under way when this worker ends.
