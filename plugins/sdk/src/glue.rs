@@ -15,6 +15,7 @@ use jnana_plugin_abi as abi;
 use serde_json::{Map, Value};
 
 use crate::host::c_string;
+use crate::sized::whole;
 use crate::{Call, Code, Create, Error, Host, Input, Plugin, input, tensor};
 
 /// The table of a plugin.
@@ -71,7 +72,7 @@ impl SinkRef {
     /// The table, when it is as large as this crate knows it.
     fn table(&self) -> Option<&abi::Sink> {
         // SAFETY: the contract keeps the table valid for as long as the process lives.
-        unsafe { self.raw.as_ref() }.filter(|sink| sink.size >= abi::size_of::<abi::Sink>())
+        unsafe { whole(self.raw) }
     }
 
     fn fail(&self, code: i32, message: &str) -> i32 {
@@ -182,16 +183,13 @@ extern "C" fn manifest<P: Plugin>() -> *const c_char {
 
 unsafe extern "C" fn create<P: Plugin>(args: *const abi::Create, instance: *mut *mut c_void) -> i32 {
     // SAFETY: the contract lends the arguments for the call.
-    let Some(args) = (unsafe { args.as_ref() }).filter(|args| args.size >= abi::size_of::<abi::Create>())
-    else {
-        return abi::ERROR_INTERNAL;
-    };
+    let Some(args) = (unsafe { whole(args) }) else { return abi::ERROR_INTERNAL };
     let sink = SinkRef { raw: args.sink, call: args.call };
     if instance.is_null() {
         return sink.fail(abi::ERROR_INTERNAL, "the host gave no place for the instance");
     }
-    // SAFETY: the contract keeps the host's table valid for as long as the process lives; the size is checked.
-    if unsafe { args.host.as_ref() }.is_none_or(|host| host.size < abi::size_of::<abi::Host>()) {
+    // SAFETY: the contract keeps the host's table valid for as long as the process lives.
+    if unsafe { whole(args.host) }.is_none() {
         return sink.fail(abi::ERROR_INTERNAL, "the host offers fewer services than ABI 1.0 has");
     }
     // SAFETY: checked above.

@@ -6,6 +6,7 @@ use std::ffi::{CStr, c_char};
 
 use jnana_plugin_abi as abi;
 
+use crate::sized::whole;
 use crate::{Error, Input};
 
 /// Borrows an input for the call.
@@ -14,15 +15,15 @@ use crate::{Error, Input};
 /// `raw` is NULL or an input of the contract that lives for `'a`.
 pub(crate) unsafe fn read<'a>(raw: *const abi::Input) -> Result<Input<'a>, Error> {
     // SAFETY: said by the caller.
-    let input = unsafe { raw.as_ref() }.ok_or_else(|| Error::internal("the host gave no input"))?;
-    if input.size < abi::size_of::<abi::Input>() || input.data.is_null() {
-        return Err(Error::internal("the host's input is shorter than ABI 1.0 says"));
-    }
+    let input = unsafe { whole(raw) }
+        .filter(|input| !input.data.is_null())
+        .ok_or_else(|| Error::internal("the host gave no input, or less of one than ABI 1.0 says"))?;
     let length = usize::try_from(input.length).map_err(|_| Error::invalid("the input is too large"))?;
     let disagrees = || Error::internal("the host's input is not as long as its form says");
     match input.form {
         abi::INPUT_IMAGE => {
-            let expected = u64::from(input.width) * u64::from(input.height) * 3;
+            // More than can be is not what came, either.
+            let expected = (u64::from(input.width) * u64::from(input.height)).saturating_mul(3);
             if input.length != expected {
                 return Err(disagrees());
             }

@@ -75,6 +75,7 @@ pub mod glue;
 mod host;
 mod input;
 mod plugin;
+mod sized;
 mod tensor;
 
 pub use jnana_api::plugins::{Control, Emits, Fit, InputForm, Manifest, ModelSetting, Segment, UiDescriptor};
