@@ -28,7 +28,8 @@ pub struct Manifest {
     /// Largest input in bytes, before the host normalises it.
     #[serde(default = "default_max_input")]
     pub max_input_bytes: u64,
-    /// What the plugin needs from the machine: `network`, `filesystem`, `gpu`, `process`.
+    /// What the plugin needs from the machine beside its models and its own folder: `network`, `filesystem` (the files and
+    /// folders that its settings name), `gpu`, `process`. In a worker everything else is closed.
     #[serde(default)]
     pub needs: Vec<String>,
     /// Settings whose value is a model name or path; the host hands the plugin the resolved path.

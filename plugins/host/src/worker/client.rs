@@ -52,7 +52,6 @@ impl Worker {
         std::fs::create_dir_all(&recipe.hello.cache_dir)
             .map_err(|error| format!("making {}: {error}", recipe.hello.cache_dir.display()))?;
         let (control, theirs) = UnixStream::pair().map_err(failed)?;
-        control.set_write_timeout(Some(TELL)).map_err(failed)?;
         let mut sockets = vec![OwnedFd::from(theirs)];
         let mut lanes = Vec::new();
         for index in 0..recipe.lanes as usize {
@@ -66,6 +65,7 @@ impl Worker {
         if let Err(error) = wire::send(&mut &control, &recipe.hello, &[]) {
             return Err(keeper.death_after(&format!("it took no settings: {error}")));
         }
+        control.set_write_timeout(Some(TELL)).map_err(failed)?;
         let (line, gaps) = match keeper.ready(recipe.start.limits.create) {
             Ok(ready) => ready,
             Err(reason) => {
