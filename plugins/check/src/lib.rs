@@ -1,11 +1,11 @@
 //! Does a plugin keep the contract? A test for each promise of `jnana_plugin.h`, each in a process of its own.
 //!
-//! [`check`] starts its own program again for every test ([`suite`]), as `PROGRAM plugin-check-child TEST TASK`; that command
+//! [`check`] starts its own program again for every test (`suite`), as `PROGRAM plugin-check-child TEST TASK`; that command
 //! calls [`check_child_main`]. A test that crashes, hangs or fails is told from the others, and the next one starts afresh.
 //! What is random comes from one seed, which the report names.
 //!
 //! The tests stand where the host stands, but less kindly: structs end at memory that cannot be touched, and so do inputs
-//! ([`guarded`]); the sink ([`probe`]) says no where the host may, and notes every use of it.
+//! (`guarded`); the sink (`probe`) says no where the host may, and notes every use of it.
 
 mod calls;
 mod guarded;

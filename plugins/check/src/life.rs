@@ -49,9 +49,15 @@ pub(crate) fn extensions(task: &Task) -> Verdict {
         }
     }
     let long = "x".repeat(100_000);
-    for id in
-        ["", "jnana.encoder", "jnana.encoder/", "jnana.encoder/999", "jnana.nonsense/1", "\u{fffd}", &long]
-    {
+    for id in [
+        "",
+        "jnana.encoder",
+        "jnana.encoder/",
+        "jnana.encoder/999",
+        "jnana.nonsense/1",
+        "\u{fffd}",
+        long.as_str(),
+    ] {
         if !instance.extension(&c_string(id)).is_null() {
             let id: String = id.chars().take(40).collect();
             return Err(Trouble::Broken(format!(
@@ -69,7 +75,7 @@ pub(crate) fn status(task: &Task) -> Verdict {
     let instance = subject.create()?;
     let mut whole = vec![MARK; ROOM];
     let length = usize::try_from(instance.status(&mut whole, ROOM as u64)).unwrap_or(usize::MAX);
-    if length + 2 > ROOM {
+    if length.saturating_add(2) > ROOM {
         return Ok(format!("a line of {length} bytes"));
     }
     for capacity in [0, 1, 2, length, length + 1, length + 2] {
