@@ -152,9 +152,8 @@ pub(crate) fn threads(task: &Task) -> Verdict {
         let now = settled(first, live()?);
         if now > first {
             return Err(Trouble::Broken(format!(
-                "{} threads run after {round} instances were destroyed, {first} after the first: destroy has to join \
-                 what create and calls started",
-                now
+                "{now} threads run after {round} instances were destroyed, {first} after the first: destroy has to \
+                 join what create and calls started"
             )));
         }
     }

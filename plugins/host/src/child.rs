@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Most that is read of each stream of the child.
-const MAX_OUTPUT: u64 = 4 << 20;
+/// Most that is kept of each stream of the child.
+const MAX_OUTPUT: usize = 4 << 20;
 /// How much of the child's standard error goes into the words about it.
 const TAIL: usize = 400;
 const POLL: Duration = Duration::from_millis(5);
@@ -21,9 +21,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub struct Ended {
     /// How it ended; none when its time was up.
     pub status: Option<ExitStatus>,
-    /// The start of its standard output.
+    /// Its standard output; of a flood the end.
     pub stdout: String,
-    /// The start of its standard error.
+    /// Its standard error; of a flood the end.
     pub stderr: String,
 }
 
@@ -65,15 +65,25 @@ pub fn said(stderr: &str) -> String {
 fn drain(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            // What was read before an error still counts.
-            let _ = stream.take(MAX_OUTPUT).read_to_end(&mut bytes);
-        }
+        let end = stream.map_or_else(Vec::new, read_end);
         // Nobody listens any more when the drain took too long.
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+        let _ = sender.send(String::from_utf8_lossy(&end).into_owned());
     });
     receiver
+}
+
+/// Reads a stream to its end, however long: a child whose output nobody takes would fail at that, not at its task.
+fn read_end(mut stream: impl Read) -> Vec<u8> {
+    let (mut kept, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    // What was read before an error still counts.
+    while let Ok(read @ 1..) = stream.read(&mut chunk) {
+        kept.extend_from_slice(&chunk[..read]);
+        if kept.len() > 2 * MAX_OUTPUT {
+            kept.drain(..kept.len() - MAX_OUTPUT);
+        }
+    }
+    kept.drain(..kept.len().saturating_sub(MAX_OUTPUT));
+    kept
 }
 
 /// Waits for the child, at most for the limit, then ends what is left of its process group. `None`: it did not end.
@@ -92,4 +102,18 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
         child.wait()?;
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_prints_much_ends_as_it_would_and_its_end_is_kept() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "yes words | head -c 20000000; echo; echo last"]);
+        let ended = run(&mut command, Duration::from_secs(60)).unwrap();
+        assert!(ended.status.is_some_and(|status| status.success()));
+        assert!(ended.stdout.ends_with("\nlast\n") && ended.stdout.len() == MAX_OUTPUT);
+    }
 }

@@ -187,7 +187,7 @@ fn serve_call(instance: &Instance, lane: &Arc<UnixStream>, switch: &Switch) -> i
     let mut input = vec![0.0_f32; length.div_ceil(size_of::<f32>())];
     let input = &mut bytemuck::cast_slice_mut::<f32, u8>(&mut input)[..length];
     (&**lane).read_exact(input)?;
-    let (done, values) = run(instance, &call, input, lane, switch.begin(call.call));
+    let (done, values) = run(instance, &call, input, lane, &switch.begin(call.call));
     wire::send(&mut &**lane, &Said::Done(done), bytemuck::cast_slice(&values))
 }
 
@@ -196,7 +196,7 @@ fn run(
     call: &Call,
     input: &[u8],
     lane: &Arc<UnixStream>,
-    cancel: CancelFlag,
+    cancel: &CancelFlag,
 ) -> (Done, Vec<f32>) {
     let accepts = match (call.function, call.expected) {
         (Name::Transcribe, _) => Accepts::Text(reader(Arc::clone(lane))),
@@ -209,7 +209,7 @@ fn run(
         Name::Features => Function::Features,
         Name::Transcribe => Function::Transcribe { options: &options },
     };
-    let sink = instance.sinks.open(accepts, &cancel);
+    let sink = instance.sinks.open(accepts, cancel);
     let status = instance.native.call(&function, &call.input.with(input), &sink);
     let collected = sink.close();
     let rows = collected.rows;
