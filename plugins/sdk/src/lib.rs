@@ -1,5 +1,7 @@
-//! Write a Jnana plugin in safe Rust: implement [`Plugin`] and whichever of [`Encoder`], [`Features`] and [`Transcriber`]
-//! fit, then say [`export_plugin!`] once.
+//! Write a Jnana plugin in safe Rust.
+//!
+//! One that turns an input into text with a single function is made by [`text_plugin!`] in ten lines. For all else implement
+//! [`Plugin`] and whichever of [`Encoder`], [`Features`] and [`Transcriber`] fit, then say [`export_plugin!`] once:
 //!
 //! ```
 //! use jnana_plugin_sdk::{
@@ -50,11 +52,8 @@
 //!
 //! impl Encoder for Letters {
 //!     fn encode(&self, input: &Input<'_>, _call: &Call<'_>) -> Result<Embeddings, Error> {
-//!         let Input::Raw { bytes, .. } = input else {
-//!             return Err(Error::internal("the host gave another form than text"));
-//!         };
 //!         let mut values = vec![0.0; self.width];
-//!         for byte in bytes.iter().filter(|byte| byte.is_ascii_lowercase()) {
+//!         for byte in input.bytes()?.iter().filter(|byte| byte.is_ascii_lowercase()) {
 //!             if let Some(count) = values.get_mut(usize::from(byte - b'a')) {
 //!                 *count += 1.0;
 //!             }
@@ -70,6 +69,7 @@
 //! In `Cargo.toml`: `[lib] crate-type = ["cdylib"]`, and never `panic = "abort"`: a panic in any method is caught, the host
 //! gets its message and makes a new instance; with `abort` it would end the server.
 
+mod function;
 #[doc(hidden)]
 pub mod glue;
 mod host;
@@ -82,6 +82,9 @@ pub use jnana_api::plugins::{Control, Emits, Fit, InputForm, Manifest, ModelSett
 #[doc(hidden)]
 pub use jnana_plugin_abi as abi;
 
+pub use function::Offer;
+#[doc(hidden)]
+pub use function::{OneFunction, TextFunction};
 pub use host::{Host, Level};
 pub use plugin::{Call, Code, Create, Embeddings, Encoder, Error, Features, Input, Plugin, Transcriber};
 

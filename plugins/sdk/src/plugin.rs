@@ -115,6 +115,29 @@ pub enum Input<'a> {
     },
 }
 
+impl<'a> Input<'a> {
+    /// The bytes of a raw input.
+    ///
+    /// # Errors
+    /// [`Code::InvalidInput`] for pixels and samples.
+    pub fn bytes(&self) -> Result<&'a [u8], Error> {
+        match *self {
+            Self::Raw { bytes, .. } => Ok(bytes),
+            Self::Image { .. } => Err(Error::invalid("expected bytes as they came, got pixels")),
+            Self::Audio { .. } => Err(Error::invalid("expected bytes as they came, got samples")),
+        }
+    }
+
+    /// The text of a raw input.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`], and for what is not UTF-8.
+    pub fn text(&self) -> Result<&'a str, Error> {
+        std::str::from_utf8(self.bytes()?)
+            .map_err(|error| Error::invalid(format!("expected text in UTF-8: {error}")))
+    }
+}
+
 /// Rows that an encoder made: `[positions, width]`, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
