@@ -25,6 +25,7 @@ pub enum Need {
 const PACKAGES: &[(Need, &str, &[&str])] = &[
     (Need::Native, "cmake", &["cmake"]),
     (Need::Native, "g++", &["g++"]),
+    (Need::Native, "make", &["make"]),
     (Need::Native, "clang", &["clang", "libclang-dev"]),
     (Need::Native, "pkg-config", &["pkg-config"]),
     (Need::Pip, "python3", &["python3", "python3-pip", "python3-venv"]),

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-plugin-host", &["jnana-plugin-abi", "jnana-api", "jnana-media"]),
     ("jnana-plugin-check", &["jnana-plugin-host", "jnana-plugin-abi", "jnana-api"]),
     ("jnana-faulty-plugin", &["jnana-plugin-sdk"]),
+    ("jnana-sketch", &["jnana-plugin-sdk"]),
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
     (
@@ -51,7 +52,11 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// Words of a modality that the app must not know; the controls need the web's own names.
-const MODALITY_WORDS: &[&str] = &["vision", "whisper", "transcri", "picture", "photo", "speech"];
+const MODALITY_WORDS: &[&str] =
+    &["vision", "whisper", "transcri", "picture", "photo", "speech", "sketch", "sensor"];
+
+/// How files of source end; those of templates, which others begin with, among them.
+const SOURCES: &[&str] = &["rs", "ts", "c", "h", "py"];
 
 /// Marks of unfinished work.
 const UNFINISHED: &[&str] =
@@ -101,7 +106,8 @@ fn too_large(file: &Path, bytes: u64) -> Option<String> {
 }
 
 fn is_source(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "rs" || extension == "ts")
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| SOURCES.contains(&extension))
 }
 
 fn source_breaches(file: &Path, text: &str) -> Vec<String> {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // In a test's helpers as in the tests: a failed unwrap is a failed test.
 
+mod examples;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,6 +40,11 @@ fn compile(folder: &Path, fault: &str) -> PathBuf {
 }
 
 fn checked(library: &Path, folder: &TempDir, only: &[&str]) -> Report {
+    checked_with(library, folder, only, None)
+}
+
+/// The same, with a file for a good input.
+fn checked_with(library: &Path, folder: &TempDir, only: &[&str], input: Option<PathBuf>) -> Report {
     let task = Task {
         library: library.to_owned(),
         seed: 7,
@@ -45,7 +52,7 @@ fn checked(library: &Path, folder: &TempDir, only: &[&str]) -> Report {
         space: "check".to_owned(),
         width: 48,
         cache_dir: folder.path().to_owned(),
-        input: None,
+        input,
     };
     let options = Options {
         exe: PathBuf::from(env!("CARGO_BIN_EXE_jnana-plugin-check")),
