@@ -1,8 +1,19 @@
-//! Puts the built browser app (or a page that says how to build it) and the project's own models into the program.
+//! Puts the built browser app (or a page that says how to build it), the project's own models, and what new plugins start
+//! from into the program.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+/// What `jnana plugin new` lays into a project: its templates, the contract and the SDKs.
+const PROJECTS: &[&str] = &[
+    "plugins/templates",
+    "plugins/abi/include",
+    "plugins/abi/src",
+    "plugins/sdk/src",
+    "plugins/python",
+    "api/src",
+];
 
 const PLACEHOLDER: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Jnana</title>\
     <h1>The app is not built into this program</h1>\
@@ -31,6 +42,16 @@ fn main() {
     let mut files = Vec::new();
     collect(&models, &models, &mut files);
     write_table(&out.join("models.rs"), files);
+
+    let root = beside_package("");
+    let mut files = Vec::new();
+    for folder in PROJECTS.iter().map(|folder| beside_package(folder)) {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        collect(&root, &folder, &mut files);
+    }
+    // What Python leaves beside its sources.
+    files.retain(|(name, _)| !name.contains("__pycache__"));
+    write_table(&out.join("projects.rs"), files);
 }
 
 fn write_table(table: &Path, mut files: Vec<(String, PathBuf)>) {

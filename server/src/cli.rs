@@ -129,6 +129,8 @@ pub enum Models {
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
+    /// Make a project for a plugin of your own, which builds and passes the check
+    New(New),
     /// List the plugins of the folder with where each stands
     List {
         /// Settings.
@@ -159,6 +161,30 @@ pub enum Plugin {
         #[arg(long, value_enum, default_value_t)]
         trust: TrustLevel,
     },
+}
+
+/// A plugin to begin.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Its id: lower-case letters, digits and hyphens
+    pub name: String,
+    /// The language that it is written in
+    #[arg(long, value_enum)]
+    pub lang: Language,
+    /// Folder to make [default: the name]
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+/// A language that plugins are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With the SDK, which comes with the project
+    Rust,
+    /// With the header of the contract alone
+    C,
+    /// One function, in a Python process of its own
+    Python,
 }
 
 /// A plugin to take in.

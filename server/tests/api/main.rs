@@ -15,6 +15,7 @@ mod guard;
 mod inputs;
 mod kept;
 mod models;
+mod new_plugins;
 mod process;
 mod support;
 mod terminal;

@@ -2,6 +2,7 @@
 
 mod check;
 mod install;
+mod new;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(super) fn run(command: Plugin) -> Result<ExitCode> {
                 print(&plugin);
             }
         }
+        Plugin::New(given) => new::run(&given)?,
         Plugin::Install(install) => install::run(&install)?,
         Plugin::Enable(named) => switched(named, true)?,
         Plugin::Disable(named) => switched(named, false)?,
