@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -52,6 +52,13 @@ export class Server {
     await gone;
   }
 
+  /** Installs a plugin by the command line and starts again, as an operator does. */
+  async install(library: string): Promise<void> {
+    execFileSync(required('JNANA'), ['plugin', 'install', library, '--home', this.home]);
+    await this.kill();
+    await this.start();
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     rmSync(this.home, { recursive: true, force: true });
@@ -74,7 +81,7 @@ export class Server {
   }
 }
 
-function required(name: string): string {
+export function required(name: string): string {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: run the browser tests through cargo xtask test`);
   return value;
