@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use sha2::{Digest, Sha256};
 
+use super::cookies;
 use crate::error::ApiError;
 use crate::settings::Settings;
 use crate::state::App;
@@ -164,9 +165,7 @@ fn carries(secret: &Secret, headers: &HeaderMap) -> bool {
     {
         return digest(token.trim()) == secret.token;
     }
-    let cookies = text(header::COOKIE).unwrap_or_default();
-    let session = cookies.split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-    session.is_some_and(|session| digest(session) == digest(&secret.session))
+    cookies::find(headers, COOKIE).is_some_and(|session| digest(session) == digest(&secret.session))
 }
 
 /// Middleware: refuses what the rules refuse.

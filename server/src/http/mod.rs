@@ -1,5 +1,6 @@
 //! What every call passes through: who may call, what is logged and counted, how bodies are read.
 
+pub(crate) mod cookies;
 pub mod extract;
 pub mod guard;
 pub mod headers;
