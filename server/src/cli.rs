@@ -22,6 +22,9 @@ pub struct Cli {
 pub enum Command {
     /// Serve the app and the API
     Serve(Box<Given>),
+    /// Look after who may administer the server
+    #[command(subcommand)]
+    Admin(Admin),
     /// Ask one question; the answer is streamed to standard output
     Ask(Box<Ask>),
     /// Fetch, list and check model files
@@ -68,6 +71,17 @@ impl Command {
             _ => None,
         }
     }
+}
+
+/// What to do about administration.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Make a new admin token and print it; the old one and its sessions end at once, in a running server too
+    Token {
+        /// Settings.
+        #[command(flatten)]
+        given: Box<Given>,
+    },
 }
 
 /// One question.

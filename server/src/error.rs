@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jnana_api::admin::SIGN_IN_CODE;
 use jnana_api::openai::{ErrorBody, ErrorObject};
 
 /// A refused or failed call.
@@ -47,7 +48,14 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", words)
     }
 
-    /// 403: a foreign page or name.
+    /// 401: no session of an administrator, or one that has ended.
+    #[must_use]
+    pub fn admin_sign_in() -> Self {
+        let words = "this is for administrators: sign in at /admin with the admin token";
+        Self::new(StatusCode::UNAUTHORIZED, SIGN_IN_CODE, words)
+    }
+
+    /// 403: a foreign page or name, or a proof that does not hold.
     pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, message)
     }
@@ -75,6 +83,11 @@ impl ApiError {
     /// 429 with `Retry-After`.
     pub fn busy(message: impl Into<String>) -> Self {
         Self { retry_after: Some(2), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", message) }
+    }
+
+    /// 429 for somebody who has to wait before the next try.
+    pub fn too_many(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, message) }
     }
 
     /// 503: something the operator can mend.
@@ -123,7 +136,9 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // The server's token comes in a header, an administrator's session in a cookie only.
+            let scheme = if self.code == Some(SIGN_IN_CODE) { "Cookie" } else { "Bearer" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
     }

@@ -1,16 +1,35 @@
 //! Small helpers for files that are kept.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
 /// Writes a file that only its owner may read, making its folder when needed.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    open_private(path, OpenOptions::new().write(true).truncate(true))?.write_all(content)
+}
+
+/// Adds to the end of a file that only its owner may read, making it and its folder when needed.
+pub(crate) fn append_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    open_private(path, OpenOptions::new().append(true))?.write_all(content)
+}
+
+/// Replaces a file that only its owner may read: whoever reads it finds the old content or the new, never a part.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn open_private(path: &Path, options: &mut OpenOptions) -> std::io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(content)
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options.create(true).open(path)
 }

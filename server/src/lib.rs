@@ -2,8 +2,9 @@
 //!
 //! [`cli`] reads arguments, [`settings`] resolves them, [`commands`] runs them; [`startup`] turns settings into a serving
 //! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`storage`] what is kept,
-//! [`catalog`] where models come from.
+//! [`catalog`] where models come from, [`admin`] who may look after all of it.
 
+pub mod admin;
 pub mod assistant;
 pub mod catalog;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod memory;
 pub mod metrics;
 pub mod routes;
+pub mod secret;
 pub mod settings;
 pub mod startup;
 pub mod state;

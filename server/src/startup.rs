@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 use axum_server::Handle;
 use tokio::task::JoinHandle;
 
+use crate::admin::Admin;
 use crate::assistant::Assistant;
 use crate::catalog::{Catalog, Library};
 use crate::cli::shown_host;
 use crate::http::{own_names, tls};
 use crate::routes;
+use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::state::App;
 use crate::storage::Store;
@@ -24,6 +26,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub struct Server {
     app: App,
+    fresh_admin_token: Option<Secret>,
     address: SocketAddr,
     handle: Handle<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -47,9 +50,12 @@ impl Server {
             true => Some(tls::config(&settings.home, &certificate_names(&settings)).await?),
             false => None,
         };
-        let app = App::new(settings, store);
+        // Behind everything that can fail: a token that was made has to be shown.
+        let (admin, fresh_admin_token) =
+            Admin::open(&settings.home).context("opening the files of administration")?;
+        let app = App::new(settings, store, admin);
         let handle = Handle::new();
-        let service = routes::router(app.clone()).into_make_service();
+        let service = routes::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = match certificate {
             Some(certificate) => {
                 let server = axum_server::from_tcp_rustls(listener, certificate)?.handle(handle.clone());
@@ -59,7 +65,7 @@ impl Server {
         };
         let loading = tokio::spawn(load(app.clone()));
         tokio::spawn(sweep(app.clone()));
-        Ok(Self { app, address, handle, serving, loading })
+        Ok(Self { app, fresh_admin_token, address, handle, serving, loading })
     }
 
     /// Where it listens.
@@ -73,6 +79,12 @@ impl Server {
     pub fn url(&self) -> String {
         let scheme = if self.app.settings.tls { "https" } else { "http" };
         format!("{scheme}://{}:{}", shown_host(self.address.ip()), self.address.port())
+    }
+
+    /// The admin token, when this start made one: to be shown this once.
+    #[must_use]
+    pub fn fresh_admin_token(&self) -> Option<&Secret> {
+        self.fresh_admin_token.as_ref()
     }
 
     /// The running program.

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use crate::admin::Admin;
 use crate::assistant::{Assistant, Generations};
 use crate::error::ApiError;
 use crate::http::guard::Guard;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Who may call.
     pub guard: Guard,
+    /// Who may administer.
+    pub admin: Admin,
     /// Conversations and blobs.
     pub store: Store,
     /// Figures.
@@ -43,9 +46,10 @@ impl Deref for App {
 impl App {
     /// A program whose model is not loaded yet.
     #[must_use]
-    pub fn new(settings: Settings, store: Store) -> Self {
+    pub fn new(settings: Settings, store: Store, admin: Admin) -> Self {
         Self(Arc::new(Shared {
             guard: Guard::new(&settings),
+            admin,
             settings,
             store,
             metrics: Arc::default(),

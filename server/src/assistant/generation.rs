@@ -264,6 +264,7 @@ mod tests {
     use jnana_api::conversations::NewMessage;
 
     use super::*;
+    use crate::admin::Admin;
     use crate::assistant::follow;
     use crate::settings::Given;
     use crate::storage::Store;
@@ -276,7 +277,8 @@ mod tests {
     async fn a_panic_fails_the_answer_keeps_its_text_and_lets_readers_go() {
         let home = tempfile::tempdir().unwrap();
         let settings = Given { home: Some(home.path().to_owned()), ..Given::default() }.resolve().unwrap();
-        let app = App::new(settings, Store::open(home.path()).unwrap());
+        let (admin, _token) = Admin::open(home.path()).unwrap();
+        let app = App::new(settings, Store::open(home.path()).unwrap(), admin);
         let conversation = app.store.create_conversation().await.unwrap().summary.id;
         let posted = app.store.post(&conversation, question(None)).await.unwrap();
         let record = Record::begin(&app, &conversation, &posted.answer);

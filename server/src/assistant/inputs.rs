@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
+use jnana_api::admin::PluginActivity;
 use jnana_api::plugins::{InputForm, Interpretation, PluginInfo, PluginState, Segment};
 use jnana_core::request::Embeddings;
 use jnana_plugin_host::{
@@ -86,6 +87,20 @@ impl Inputs {
     #[must_use]
     pub fn list(&self) -> Vec<PluginInfo> {
         self.host.list()
+    }
+
+    /// What a plugin has done since it was loaded; none for one that is not.
+    #[must_use]
+    pub fn activity(&self, plugin: &PluginInfo) -> Option<PluginActivity> {
+        let instance = self.host.get(&plugin.id)?;
+        let statistics = instance.statistics();
+        Some(PluginActivity {
+            calls: statistics.calls,
+            errors: statistics.errors,
+            panics: statistics.panics,
+            total_ms: statistics.total_ms,
+            faults: instance.faults(),
+        })
     }
 
     /// Modalities that ready plugins take, as first halves of MIME types; `text` is always there.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_core::DType;
+use jnana_api::admin::ModelFiles;
 use jnana_api::conversations::ModelInfo;
+use jnana_core::model_card::{CardFile, Parts};
 use jnana_core::request::Stop;
 use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
@@ -29,6 +31,11 @@ pub struct ServingModel {
     pub tokenizer: Tokenizer,
     /// The engine that runs it.
     pub engine: Engine,
+    /// Numbers in its weights.
+    pub parameters: u64,
+    /// Bytes that its weights take on the device.
+    pub weight_bytes: u64,
+    parts: Parts,
     card: ModelCard,
 }
 
@@ -39,7 +46,9 @@ impl ServingModel {
     /// When there is no such device, or the files are no model that this program knows.
     pub fn load(path: &Path, settings: &Settings) -> Result<Self> {
         let loaded = load_with(path, settings)?;
+        let parts = CardFile::parts(path)?;
         let Loaded { decoder, tokenizer, info, unsaved } = loaded;
+        let (parameters, weight_bytes) = (info.parameters, info.weight_bytes);
         let tokenizer = tokenizer.with_context(|| {
             format!("{} has no tokenizer: put its tokenizer.json beside the weights", path.display())
         })?;
@@ -66,7 +75,20 @@ impl ServingModel {
         if let Some(unsaved) = unsaved {
             std::thread::spawn(move || keep(&unsaved));
         }
-        Ok(Self { info, template: card.template.clone(), tokenizer, engine, card })
+        let template = card.template.clone();
+        Ok(Self { info, template, tokenizer, engine, parameters, weight_bytes, parts, card })
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn files(&self) -> ModelFiles {
+        let shown = |path: &PathBuf| path.display().to_string();
+        let projectors = self.card.projectors.iter();
+        ModelFiles {
+            weights: shown(&self.parts.weights),
+            adapter: self.parts.adapter.as_ref().map(shown),
+            projectors: projectors.map(|(plugin, file)| (plugin.clone(), shown(file))).collect(),
+        }
     }
 
     /// Positions of prompt and answer together.

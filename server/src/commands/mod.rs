@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod admin;
 mod ask;
 mod bench;
 mod debug;
@@ -22,6 +23,7 @@ use crate::settings::Settings;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Serve(given) => serve::run(given.resolve()?)?,
+        Command::Admin(command) => admin::run(command)?,
         Command::Ask(ask) => ask::run(&ask)?,
         Command::Models(command) => return models::run(command),
         Command::Plugin(command) => return plugin::run(command),

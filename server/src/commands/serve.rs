@@ -28,6 +28,9 @@ async fn serve(settings: Settings) -> Result<()> {
         eprintln!("In a browser open {}/auth?token={}", server.url(), token.secret);
     }
     eprintln!("Jnana is starting on {}", server.url());
+    if let Some(token) = server.fresh_admin_token() {
+        eprintln!("Admin token for {}/admin (shown once): {}", server.url(), token.reveal());
+    }
     tokio::select! {
         ready = server.ready() => ready?,
         _ = terminate.recv() => return server.shutdown().await,

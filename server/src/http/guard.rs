@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::cookies;
 use crate::error::ApiError;
+use crate::secret::Fingerprint;
 use crate::settings::Settings;
 use crate::state::App;
 
@@ -29,11 +30,10 @@ pub struct Guard {
     token: Option<Secret>,
 }
 
-/// Digests of the token and of the cookie that stands for it; equality of digests takes the same time wherever they
-/// differ first, in all that an attacker can steer.
+/// What the token hashes to, and the cookie that stands for it.
 #[derive(Clone)]
 struct Secret {
-    token: [u8; 32],
+    token: Fingerprint,
     session: String,
 }
 
@@ -47,12 +47,8 @@ impl Secret {
     fn new(token: &str) -> Self {
         let session =
             hex::encode(Sha256::new().chain_update("jnana session\0").chain_update(token).finalize());
-        Self { token: digest(token), session }
+        Self { token: Fingerprint::of(token), session }
     }
-}
-
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
 }
 
 impl Guard {
@@ -119,7 +115,7 @@ impl Guard {
         let Some(secret) = &self.token else {
             return Ok(Redirect::to("/").into_response());
         };
-        if digest(token) != secret.token {
+        if !secret.token.is_of(token) {
             return Err(ApiError::unauthorized());
         }
         let secure = if self.tls { "; Secure" } else { "" };
@@ -163,9 +159,10 @@ fn carries(secret: &Secret, headers: &HeaderMap) -> bool {
     if let Some((scheme, token)) = bearer
         && scheme.eq_ignore_ascii_case("bearer")
     {
-        return digest(token.trim()) == secret.token;
+        return secret.token.is_of(token.trim());
     }
-    cookies::find(headers, COOKIE).is_some_and(|session| digest(session) == digest(&secret.session))
+    let session = Fingerprint::of(&secret.session);
+    cookies::find(headers, COOKIE).is_some_and(|cookie| session.is_of(cookie))
 }
 
 /// Middleware: refuses what the rules refuse.

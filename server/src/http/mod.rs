@@ -2,6 +2,7 @@
 
 pub(crate) mod cookies;
 pub mod extract;
+pub mod gate;
 pub mod guard;
 pub mod headers;
 pub mod observe;

@@ -1,5 +1,6 @@
 //! The HTTP interface: one file a resource.
 
+mod admin;
 mod blobs;
 mod chat;
 mod conversations;
@@ -34,7 +35,8 @@ const MAX_JSON: usize = 2 << 20;
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Jnana",
-    description = "Conversations with pictures and speech. `/v1` follows OpenAI's interface; `/api` is the app's."
+    description = "Conversations with pictures and speech. `/v1` follows OpenAI's interface; `/api` is the app's, and \
+        `/api/admin` its administrators'."
 ))]
 struct Document;
 
@@ -68,12 +70,16 @@ fn documented(max_upload: usize) -> OpenApiRouter<App> {
                 .routes(routes!(transcriptions::transcribe))
                 .layer(uploads),
         )
+        .merge(admin::entrance())
 }
 
 /// The whole interface.
 pub fn router(app: App) -> Router {
-    let (router, document) = documented(app.settings.max_upload).split_for_parts();
+    let (router, mut document) = documented(app.settings.max_upload).split_for_parts();
+    let (inside, of_admin) = admin::documented().split_for_parts();
+    document.merge(of_admin);
     router
+        .merge(admin::gated(inside, &app))
         .route("/api/openapi.json", get(move || async move { axum::Json(document) }))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -81,6 +87,8 @@ pub fn router(app: App) -> Router {
         .route("/auth", get(guard::auth))
         .route("/", get(page::index))
         .route("/c/{id}", get(page::index))
+        .route("/admin", get(page::index))
+        .route("/admin/{page}", get(page::index))
         .fallback(page::asset)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
@@ -108,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_route_of_the_table_is_in_the_document() {
-        let document = documented(1).into_openapi();
+        let document = documented(1).merge(admin::documented()).into_openapi();
         let paths: Vec<&String> = document.paths.paths.keys().collect();
         for path in [
             "/api/status",
@@ -123,6 +131,11 @@ mod tests {
             "/api/conversations/{id}/messages/{mid}/regenerate",
             "/api/conversations/{id}/messages/{mid}/events",
             "/api/conversations/{id}/messages/{mid}/stop",
+            "/api/admin/sign-in",
+            "/api/admin/session",
+            "/api/admin/sign-out",
+            "/api/admin/models",
+            "/api/admin/plugins",
             "/v1/chat/completions",
             "/v1/models",
             "/v1/models/{id}",

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::support::{Caller, Events, home, id, program, refused, text_of};
@@ -107,6 +107,22 @@ async fn a_line_of_the_json_log_names_the_request_as_its_answer_does() {
         assert_eq!(line["span"]["id"], named);
         assert_eq!(line["span"]["path"], "/v1/models");
     }
+}
+
+#[tokio::test]
+async fn the_admin_token_is_shown_at_the_first_start_only() {
+    let home = home();
+    let process = Process::begin(&home, NO_PLUGINS.map(OsStr::new));
+    let words = format!("Admin token for {}/admin (shown once): ", process.caller.base);
+    let token = said(&process.log, &words);
+    process.loaded();
+    let signed_in = process.caller.post("/api/admin/sign-in", &json!({ "token": token })).await;
+    assert_eq!(signed_in.status(), StatusCode::OK);
+    drop(process);
+
+    let process = Process::begin(&home, NO_PLUGINS.map(OsStr::new));
+    let mut lines = process.log.iter().take_while(|line| !line.starts_with("Jnana is ready on "));
+    assert!(lines.all(|line| !line.contains("Admin token") && !line.contains(&token)));
 }
 
 #[tokio::test]

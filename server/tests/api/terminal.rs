@@ -169,6 +169,18 @@ fn plugins_are_installed_checked_switched_and_removed() {
 }
 
 #[test]
+fn a_new_admin_token_is_the_only_thing_on_standard_output() {
+    let home = tempfile::tempdir().unwrap();
+    let make = || said(&mut jnana(&home, &["admin", "token"]));
+    let (first, second) = (make(), make());
+    for token in [&first, &second] {
+        let token = token.strip_suffix('\n').unwrap();
+        assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+    }
+    assert_ne!(first, second);
+}
+
+#[test]
 fn models_are_listed_and_checked() {
     let here = home();
     let list = said(&mut jnana(&here, &["models", "list"]));
