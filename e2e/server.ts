@@ -1,9 +1,10 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** A real `jnana serve` with a home of its own; model files are shared. */
 export class Server {
@@ -62,6 +63,12 @@ export class Server {
   async remove(): Promise<void> {
     await this.kill();
     rmSync(this.home, { recursive: true, force: true });
+  }
+
+  /** A new admin token, made as an operator does; the one before it ends. */
+  async adminToken(): Promise<string> {
+    const { stdout } = await promisify(execFile)(required('JNANA'), ['admin', 'token', '--home', this.home]);
+    return stdout.trim();
   }
 
   /** One number of `/metrics`. */

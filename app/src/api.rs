@@ -1,5 +1,8 @@
 //! Every call to the server.
 
+pub(crate) mod admin;
+
+use jnana_api::admin::{CSRF_HEADER, SIGN_IN_CODE};
 use jnana_api::conversations::{
     BlobRef, Conversation, ConversationPatch, GenerationEvent, NewMessage, Posted, Status, Summary,
 };
@@ -157,12 +160,14 @@ struct Call<'a> {
     path: &'a str,
     body: Option<JsValue>,
     mime: Option<&'a str>,
+    /// What proves that the call comes from a page that an administrator's session is open in.
+    proof: Option<&'a str>,
     signal: Option<&'a AbortSignal>,
 }
 
 impl<'a> Call<'a> {
     fn get(path: &'a str) -> Self {
-        Self { method: "GET", path, body: None, mime: None, signal: None }
+        Self { method: "GET", path, body: None, mime: None, proof: None, signal: None }
     }
 
     fn post(path: &'a str, json: &str) -> Self {
@@ -179,6 +184,9 @@ async fn send(call: Call<'_>) -> Result<Response> {
     let headers = Headers::new().map_err(|error| refused_by_browser(&error))?;
     if let Some(mime) = call.mime {
         headers.set("content-type", mime).map_err(|error| refused_by_browser(&error))?;
+    }
+    if let Some(proof) = call.proof {
+        headers.set(CSRF_HEADER, proof).map_err(|error| refused_by_browser(&error))?;
     }
     let options = RequestInit::new();
     options.set_method(call.method);
@@ -212,14 +220,12 @@ async fn refusal(response: &Response) -> Failure {
     struct Body {
         error: Error,
     }
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
     struct Error {
         message: String,
+        code: Option<String>,
     }
     let status = response.status();
-    if status == 401 {
-        return Failure::Token;
-    }
     // A proxy in front of a server that is down answers for it.
     if matches!(status, 502..=504)
         && response.headers().get("content-type").ok().flatten().is_none_or(|mime| !mime.contains("json"))
@@ -227,8 +233,12 @@ async fn refusal(response: &Response) -> Failure {
         return Failure::Gone;
     }
     let text = text(response).await.unwrap_or_default();
-    let message = serde_json::from_str::<Body>(&text).map(|body| body.error.message).unwrap_or_default();
-    Failure::Refused { status, message }
+    let error = serde_json::from_str::<Body>(&text).map(|body| body.error).unwrap_or_default();
+    match status {
+        401 if error.code.as_deref() == Some(SIGN_IN_CODE) => Failure::SignIn,
+        401 => Failure::Token,
+        _ => Failure::Refused { status, message: error.message },
+    }
 }
 
 fn message_path(conversation: &str, message: &str) -> String {

@@ -4,7 +4,7 @@ use js_sys::{Date, Promise};
 use leptos::prelude::{document, window};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, HtmlElement};
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, HtmlElement, MouseEvent};
 
 /// Takes the shell away that the page shows until the app runs.
 pub(crate) fn remove_shell() {
@@ -22,6 +22,24 @@ pub(crate) async fn sleep(milliseconds: i32) {
         }
     });
     drop(JsFuture::from(promise).await);
+}
+
+/// The path of the page's address.
+pub(crate) fn path() -> String {
+    window().location().pathname().unwrap_or_default()
+}
+
+/// Puts a path into the address and the browser's history, without loading anything.
+pub(crate) fn push_path(path: &str) {
+    if let Ok(history) = window().history() {
+        drop(history.push_state_with_url(&JsValue::NULL, "", Some(path)));
+    }
+}
+
+/// Whether a click on a link wants it here, and not in another tab or window.
+pub(crate) fn is_plain(click: &MouseEvent) -> bool {
+    let has_key = click.ctrl_key() || click.meta_key() || click.shift_key() || click.alt_key();
+    !has_key && click.button() == 0
 }
 
 /// Unix milliseconds.

@@ -9,6 +9,8 @@ pub(crate) enum Failure {
     Gone,
     /// The server asks for its token.
     Token,
+    /// The server asks for an administrator's session.
+    SignIn,
     /// The server said no.
     Refused {
         /// HTTP status.
@@ -49,6 +51,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Gone => f.write_str("The server cannot be reached."),
             Self::Token => f.write_str("The server asks for its access token."),
+            Self::SignIn => f.write_str("The session has ended. Sign in again."),
             Self::Refused { status, message } if message.is_empty() => {
                 write!(f, "The server answered with status {status}.")
             }

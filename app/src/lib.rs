@@ -12,11 +12,14 @@
 //! | `tray` | inputs on their way into a question |
 //! | `controls` | the closed set of input controls |
 //! | `components` | the page, a file a part |
+//! | `admin` | the pages of administration, an app of their own under `/admin` |
 
 pub mod logic;
 
 #[cfg(target_arch = "wasm32")]
 mod actions;
+#[cfg(target_arch = "wasm32")]
+mod admin;
 #[cfg(target_arch = "wasm32")]
 mod api;
 #[cfg(target_arch = "wasm32")]
@@ -43,5 +46,9 @@ mod tray;
 pub fn start() {
     console_error_panic_hook::set_once();
     browser::remove_shell();
-    leptos::mount::mount_to_body(components::App);
+    // Two apps in one module: neither has any use for what the other one loads and watches.
+    match logic::admin_page::AdminPage::of(&browser::path()) {
+        Some(page) => leptos::mount::mount_to_body(move || admin::app(page)),
+        None => leptos::mount::mount_to_body(components::App),
+    }
 }

@@ -114,14 +114,13 @@ pub(crate) struct Store {
 impl Store {
     /// The state of a page that was just opened.
     pub(crate) fn new() -> Self {
-        let path = window().location().pathname().unwrap_or_default();
         Self {
             status: RwSignal::new(None),
             plugins: RwSignal::new(Vec::new()),
             link: RwSignal::new(Link::Up),
             list: RwSignal::new(None),
             query: RwSignal::new(String::new()),
-            route: RwSignal::new(Route::of(&path)),
+            route: RwSignal::new(Route::of(&browser::path())),
             conversation: RwSignal::new(None),
             missing: RwSignal::new(None),
             live: RwSignal::new(Live::default()),
@@ -204,9 +203,7 @@ impl Store {
     /// Goes to a route, in the browser's history too.
     pub(crate) fn go(self, route: Route) {
         if self.route.get_untracked() != route {
-            if let Ok(history) = window().history() {
-                drop(history.push_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&route.path())));
-            }
+            browser::push_path(&route.path());
             self.route.set(route);
         }
         self.drawer.set(false);

@@ -83,8 +83,7 @@ fn TopBar() -> impl IntoView {
 fn keep_route(store: Store) {
     Effect::new(move |_| actions::open(store, store.route.get()));
     let back = window_event_listener(leptos::ev::popstate, move |_| {
-        let path = window().location().pathname().unwrap_or_default();
-        store.route.set(Route::of(&path));
+        store.route.set(Route::of(&browser::path()));
     });
     on_cleanup(move || back.remove());
 }

@@ -85,6 +85,7 @@ fn About() -> impl IntoView {
             <ul class="plugins">
                 {move || store.plugins.get().into_iter().map(|info| view! { <PluginRow info/> }).collect_view()}
             </ul>
+            <p><a href="/admin">"Administration"</a></p>
         </section>
     }
 }

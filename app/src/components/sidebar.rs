@@ -47,7 +47,7 @@ pub(super) fn Sidebar() -> impl IntoView {
 
 /// Lets a link change the page instead of loading it, unless the person wants it elsewhere.
 fn follow_link(store: Store, event: &MouseEvent, route: Route) {
-    if event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key() || event.button() != 0 {
+    if !browser::is_plain(event) {
         return;
     }
     event.prevent_default();

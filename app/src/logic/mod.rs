@@ -1,5 +1,6 @@
 //! What the app computes without a browser.
 
+pub mod admin_page;
 pub mod attachment;
 pub mod branches;
 pub mod fit;

@@ -16,13 +16,26 @@ pub fn clock(seconds: u64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Bytes as `820 B`, `12 KB` or `3.4 MB`.
+/// Bytes as `820 B`, `12 KB`, `3.4 MB` or `2.1 GB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{} KB", bytes / 1_000),
-        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+        1_000_000..1_000_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
+    }
+}
+
+/// A large number as `134.5 million` or `2.7 billion`.
+#[must_use]
+pub fn large(number: u64) -> String {
+    match number {
+        0..1_000_000 => number.to_string(),
+        1_000_000..1_000_000_000 => {
+            format!("{}.{} million", number / 1_000_000, number % 1_000_000 / 100_000)
+        }
+        _ => format!("{}.{} billion", number / 1_000_000_000, number % 1_000_000_000 / 100_000_000),
     }
 }
 
@@ -60,6 +73,10 @@ mod tests {
         assert_eq!(size(820), "820 B");
         assert_eq!(size(12_900), "12 KB");
         assert_eq!(size(3_450_000), "3.4 MB");
+        assert_eq!(size(2_147_483_648), "2.1 GB");
+        assert_eq!(large(999), "999");
+        assert_eq!(large(134_515_008), "134.5 million");
+        assert_eq!(large(2_779_683_840), "2.7 billion");
         assert_eq!(count(1, "position"), "1 position");
         assert_eq!(count(49, "position"), "49 positions");
     }
