@@ -263,6 +263,7 @@ impl Given {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Settings {
             model: given.model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            plugin_runs: plugin::policy(&given)?,
             token: token::find(&given, &home, address)?,
             address,
             tls: given.tls.unwrap_or(false),
@@ -274,7 +275,6 @@ impl Given {
             plugins: given.plugins.unwrap_or_else(|| program.with_file_name("plugins")),
             program,
             plugin_threads: given.plugin_threads.unwrap_or(cores).max(1),
-            plugin_runs: plugin::policy(&given)?,
             signed_plugins: given.signed_plugins.unwrap_or(false),
             plugin_settings: given.plugin,
             disabled_plugins: given.disabled_plugins,

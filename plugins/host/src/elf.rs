@@ -22,7 +22,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
     if built_for != here || file.is_little_endian() != cfg!(target_endian = "little") {
         return Err(foreign(format!("it was built for {built_for:?}, this machine is {here:?}")));
     }
-    let exported = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    let exported = file.dynamic_symbols().filter(ObjectSymbol::is_definition);
     let entries = exported.filter_map(|symbol| symbol.name().ok()?.strip_prefix(ENTRY).map(str::to_owned));
     let versions: Vec<String> = entries.collect();
     if versions.iter().any(|version| *version == abi::ABI_MAJOR.to_string()) {

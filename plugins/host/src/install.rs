@@ -160,11 +160,14 @@ pub fn remove(folder: &Path, name: &str) -> Result<String, Error> {
     Ok(file)
 }
 
-/// Compares every pinned library with its pin, and with its signature where it has one: by file name, what is wrong.
+/// A pinned library by its file name, and its pin if the library is still the one that was pinned.
+pub type Verdict = (String, Result<Pin, Error>);
+
+/// Compares every pinned library with its pin, and with its signature where it has one.
 ///
 /// # Errors
 /// When the lock file cannot be read.
-pub fn verify(folder: &Path, keys: &Keys) -> Result<Vec<(String, Result<Pin, Error>)>, Error> {
+pub fn verify(folder: &Path, keys: &Keys) -> Result<Vec<Verdict>, Error> {
     let pins = lock::pins(folder)?;
     let check = |file: &str| -> Result<Pin, Error> {
         let sealed = Sealed::read(&folder.join(file))?;
