@@ -27,7 +27,7 @@ pub(super) fn Plugins() -> impl IntoView {
 fn Card(report: PluginReport) -> impl IntoView {
     let PluginReport { plugin, activity } = report;
     let PluginInfo { id, manifest, state, status, file, sha256, .. } = plugin;
-    let name = manifest.as_ref().map_or_else(|| id.clone(), |manifest| manifest.name.clone());
+    let title = manifest.as_ref().map_or_else(|| id.clone(), |manifest| manifest.name.clone());
     let about = manifest.as_ref().map(|manifest| manifest.description.clone()).unwrap_or_default();
     let (state, reason) = match state {
         PluginState::Ready => ("ready", None),
@@ -35,8 +35,8 @@ fn Card(report: PluginReport) -> impl IntoView {
         PluginState::Failed { reason } => ("not working", Some(reason)),
     };
     view! {
-        <article class="admin-card" aria-label=name.clone()>
-            <h2>{name}" "<span class="badge">{state}</span></h2>
+        <article class="admin-card" aria-label=title>
+            <h2>{title.clone()}" "<span class="badge">{state}</span></h2>
             <p class="hint">{about}</p>
             {reason.map(|reason| view! { <p class="trouble">{reason}</p> })}
             {(!status.is_empty()).then(|| view! { <p>{status}</p> })}
