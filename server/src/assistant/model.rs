@@ -82,7 +82,8 @@ impl ServingModel {
     /// Where it came from.
     #[must_use]
     pub fn files(&self) -> ModelFiles {
-        let shown = |path: &PathBuf| path.display().to_string();
+        // A model folder says where its parts are as seen from it.
+        let shown = |path: &PathBuf| path.canonicalize().as_ref().unwrap_or(path).display().to_string();
         let projectors = self.card.projectors.iter();
         ModelFiles {
             weights: shown(&self.parts.weights),

@@ -8,7 +8,7 @@ use jnana_server::startup::Server;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::support::{Caller, MODEL, TestApp, fixture, given, good, home, program, refused};
+use super::support::{Caller, MODEL, TestApp, eventually, fixture, given, good, home, program, refused};
 
 /// Everything there is behind the gate, with the method it takes.
 const INSIDE: [(Method, &str); 4] = [
@@ -262,6 +262,8 @@ async fn the_overviews_tell_what_is_loaded_and_what_it_did() {
     let token = app.server.fresh_admin_token().unwrap().reveal().to_owned();
     let session = Session::of(caller, &token).await;
     caller.answer("What is the capital of France?", 5).await;
+    eventually("the answer is counted", async || caller.metric("jnana_engine_live_requests").await == 0.0)
+        .await;
 
     let models = good(session.get(caller, "/api/admin/models").await).await;
     assert_eq!(models["model"]["id"], MODEL);
