@@ -333,6 +333,35 @@ typedef struct jnana_transcriber {
                         uint64_t call);
 } jnana_transcriber;
 
+/*
+ * jnana.jobs/1: long work, such as training, that an administrator starts. The plugin does not do it: it says what there is to
+ * do and which program does it, and the host runs that program in a process that outlives host and plugin.
+ *
+ * Both functions take a JSON object as `input` (JNANA_INPUT_RAW, "application/json") and push exactly one segment, at 0 to 0,
+ * whose text is JSON. The types are those of module `jobs` of crate jnana-api; keys that are not known are ignored on both
+ * sides. What is not such a JSON object is JNANA_ERROR_INVALID_INPUT. A plugin of no other kind leaves the manifest's `accepts`
+ * empty: nobody sends it an input.
+ */
+#define JNANA_EXT_JOBS "jnana.jobs/1"
+typedef struct jnana_jobs {
+  uint32_t size;
+  uint32_t reserved; /* 0 */
+
+  /* What there is to do: a list of {kind, label, description, schema, series}. The input has `folders`: {data, models, runs},
+   * absolute paths of folders that may not exist, so that a form can list what is there.
+   * [call] */
+  int32_t (*kinds)(void *instance, const jnana_input *input, const jnana_sink *sink, uint64_t call);
+
+  /* What is to be run for a filled form: {command: {program, arguments}, estimate, findings, products, resumable}, or
+   * {refusal} when it cannot go, in words. The input has `kind`, `settings`, `folder` (an existing folder of the job's own)
+   * and `folders` as above. Looks at the data, which may take a while; starts nothing that goes on.
+   *
+   * The program gets SIGTERM to end in good order, and the same arguments again to go on. It writes its events on standard
+   * output, one JSON object a line (type JobEvent), and an `end` of reason "finished" or "early" when all went well.
+   * [call] */
+  int32_t (*prepare)(void *instance, const jnana_input *input, const jnana_sink *sink, uint64_t call);
+} jnana_jobs;
+
 #ifdef __cplusplus
 }
 #endif

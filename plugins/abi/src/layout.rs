@@ -6,8 +6,8 @@
 use std::mem::{align_of, offset_of, size_of};
 
 use crate::{
-    Create, DlDataType, DlDevice, DlManagedTensor, DlTensor, Encoder, Features, Host, Input, Plugin, Segment,
-    Sink, Transcriber,
+    Create, DlDataType, DlDevice, DlManagedTensor, DlTensor, Encoder, Features, Host, Input, Jobs, Plugin,
+    Segment, Sink, Transcriber,
 };
 
 macro_rules! assert_layout {
@@ -50,3 +50,4 @@ assert_layout!(
 assert_layout!(Encoder, 16, size at 0, encode at 8);
 assert_layout!(Features, 16, size at 0, features at 8);
 assert_layout!(Transcriber, 16, size at 0, transcribe at 8);
+assert_layout!(Jobs, 24, size at 0, kinds at 8, prepare at 16);

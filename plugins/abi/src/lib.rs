@@ -67,6 +67,8 @@ pub const EXT_ENCODER: &std::ffi::CStr = c"jnana.encoder/1";
 pub const EXT_FEATURES: &std::ffi::CStr = c"jnana.features/1";
 /// Id of [`Transcriber`], zero-terminated.
 pub const EXT_TRANSCRIBER: &std::ffi::CStr = c"jnana.transcriber/1";
+/// Id of [`Jobs`], zero-terminated.
+pub const EXT_JOBS: &std::ffi::CStr = c"jnana.jobs/1";
 
 /// `jnana_dl_device`.
 #[repr(C)]
@@ -266,7 +268,7 @@ pub struct Plugin {
 /// Type of the exported entry.
 pub type EntryFn = unsafe extern "C" fn(host_minor: u32) -> *const Plugin;
 
-/// Type of [`Encoder::encode`] and [`Features::features`].
+/// Type of [`Encoder::encode`], [`Features::features`], [`Jobs::kinds`] and [`Jobs::prepare`].
 pub type EncodeFn =
     unsafe extern "C" fn(instance: *mut c_void, input: *const Input, sink: *const Sink, call: u64) -> i32;
 
@@ -313,6 +315,20 @@ pub struct Transcriber {
     pub reserved: u32,
     /// Input to text.
     pub transcribe: Option<TranscribeFn>,
+}
+
+/// `jnana_jobs`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Jobs {
+    /// Bytes of this struct.
+    pub size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Folders to kinds of work.
+    pub kinds: Option<EncodeFn>,
+    /// A filled form to a plan.
+    pub prepare: Option<EncodeFn>,
 }
 
 /// Size of a struct as its `size` field holds it.

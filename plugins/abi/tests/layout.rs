@@ -110,6 +110,7 @@ fn probe() -> Probe {
     probe_struct!(p, abi::Encoder, "jnana_encoder", size, reserved, encode);
     probe_struct!(p, abi::Features, "jnana_features", size, reserved, features);
     probe_struct!(p, abi::Transcriber, "jnana_transcriber", size, reserved, transcribe);
+    probe_struct!(p, abi::Jobs, "jnana_jobs", size, reserved, kinds, prepare);
     constants(&mut p);
     p
 }

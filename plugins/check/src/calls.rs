@@ -1,6 +1,7 @@
 //! Tests of what good calls give.
 
 use jnana_plugin_abi as abi;
+use jnana_plugin_host::contract::{parse_job_kinds, parse_plan};
 
 use crate::life::pairs;
 use crate::make;
@@ -29,6 +30,32 @@ pub(crate) fn shapes(task: &Task) -> Verdict {
     }
     notes.dedup();
     Ok(notes.join(", "))
+}
+
+/// Empty folders are enough to plan with: the plan may be a refusal, but has to be one in words.
+pub(crate) fn jobs(task: &Task) -> Verdict {
+    let subject = Subject::load(task)?;
+    if !subject.kinds().contains(&Kind::JobKinds) {
+        return Err(Trouble::NotThere("it offers no jobs".to_owned()));
+    }
+    let instance = subject.create()?;
+    let mut notes = Vec::new();
+    for (kind, input) in
+        pairs(&subject, &make::good(&subject)?).into_iter().filter(|(kind, _)| kind.is_of_jobs())
+    {
+        let record = instance.call(kind, input)?.well(kind)?;
+        let [answer] = record.segments.as_slice() else {
+            return Err(Trouble::Broken(format!(
+                "{kind:?}: expected one segment, got {}",
+                record.segments.len()
+            )));
+        };
+        notes.push(match kind {
+            Kind::JobKinds => parse_job_kinds(&answer.text).map(|kinds| format!("{} kinds", kinds.len())),
+            _ => parse_plan(&answer.text).map(|plan| plan.refusal.unwrap_or_else(|| "a command".to_owned())),
+        });
+    }
+    Ok(notes.into_iter().collect::<Result<Vec<_>, _>>()?.join("; "))
 }
 
 /// Without a space there is no width that rows could have: an encoder has to refuse, at `create` or at the call.
@@ -73,12 +100,12 @@ pub(crate) fn same_twice(task: &Task) -> Verdict {
 /// this process is filled when it is freed.
 pub(crate) fn deleter(task: &Task) -> Verdict {
     let subject = Subject::load(task)?;
-    if subject.kinds().iter().all(|kind| *kind == Kind::Transcribe) {
+    if subject.kinds().iter().all(|kind| kind.gives_text()) {
         return Err(Trouble::NotThere("it gives no tensors".to_owned()));
     }
     let instance = subject.create()?;
     let inputs = make::good(&subject)?;
-    for (kind, input) in pairs(&subject, &inputs).into_iter().filter(|(kind, _)| *kind != Kind::Transcribe) {
+    for (kind, input) in pairs(&subject, &inputs).into_iter().filter(|(kind, _)| !kind.gives_text()) {
         for _ in 0..8 {
             let ended = instance.call_with(kind, input, Takes::Rejects, |_| ())?;
             if ended.status == abi::ERROR_PANIC {

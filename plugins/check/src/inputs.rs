@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::life::pairs;
-use crate::make::{good, noise, random as random_of, sound, whole, with_bytes};
+use crate::make::{good, noise, random as random_of, raw as raw_bytes, sound, whole, with_bytes};
 use crate::subject::{Input, Instance, Subject, c_string};
 use crate::suite::{Trouble, Verdict};
 use crate::task::Task;
@@ -55,10 +55,6 @@ fn attempt(subject: &Subject<'_>, instance: &Instance<'_>, input: &Input) -> Res
     Ok((taken, refused))
 }
 
-fn forms<'a>(subject: &'a Subject<'_>) -> &'a [InputForm] {
-    &subject.manifest.accepts
-}
-
 /// An input with words for it.
 fn named(what: String, input: Result<Input, String>) -> Result<(String, Input), String> {
     Ok((what, input?))
@@ -66,7 +62,11 @@ fn named(what: String, input: Result<Input, String>) -> Result<(String, Input), 
 
 pub(crate) fn empty(task: &Task) -> Verdict {
     survive(task, |subject| {
-        forms(subject).iter().map(|form| named(format!("an empty {form:?}"), with_bytes(form, b""))).collect()
+        subject
+            .forms()
+            .iter()
+            .map(|form| named(format!("an empty {form:?}"), with_bytes(form, b"")))
+            .collect()
     })
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn random(task: &Task) -> Verdict {
     survive(task, |subject| {
         let mut rng = random_of(task, 1);
         let mut all = Vec::new();
-        for form in forms(subject) {
+        for form in &subject.forms() {
             let lengths =
                 whole(form).map_or_else(|| vec![1, 2, 15, 64, 1000, 65_536], |length| vec![length; 3]);
             for length in lengths {
@@ -103,14 +103,14 @@ pub(crate) fn oversized(task: &Task) -> Verdict {
             InputForm::Audio { sample_rate } => with_bytes(form, &sound(*sample_rate, 90.0)),
             InputForm::Raw { .. } => with_bytes(form, &noise(&mut rng, most(subject) + 1)),
         };
-        forms(subject).iter().map(|form| named("too large an input".to_owned(), large(form))).collect()
+        subject.forms().iter().map(|form| named("too large an input".to_owned(), large(form))).collect()
     })
 }
 
 pub(crate) fn truncated(task: &Task) -> Verdict {
     survive(task, |subject| {
         let mut all = Vec::new();
-        for (form, input) in forms(subject).iter().zip(good(subject)?) {
+        for (form, input) in subject.forms().iter().zip(good(subject)?) {
             let length = input.data.len();
             for cut in [1, length / 3, length / 2, length.saturating_sub(2), length.saturating_sub(1)] {
                 let bytes = bytes_of(subject, form)?;
@@ -127,10 +127,7 @@ fn bytes_of(subject: &Subject<'_>, form: &InputForm) -> Result<Vec<u8>, String> 
     match form {
         InputForm::Image { .. } => Ok(vec![100; whole(form).unwrap_or_default()]),
         InputForm::Audio { sample_rate } => Ok(sound(*sample_rate, 1.0)),
-        InputForm::Raw { .. } => match &subject.task.input {
-            Some(path) => std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display())),
-            None => Ok(b"jnana".to_vec()),
-        },
+        InputForm::Raw { .. } => raw_bytes(subject),
     }
 }
 
@@ -156,7 +153,7 @@ pub(crate) fn wrong(task: &Task) -> Verdict {
         ];
         let mut all: Vec<(String, Input)> =
             others.into_iter().map(|(what, input)| (what.to_owned(), input)).collect();
-        for (form, input) in forms(subject).iter().zip(good(subject)?) {
+        for (form, input) in subject.forms().iter().zip(good(subject)?) {
             if !matches!(form, InputForm::Raw { .. }) {
                 let bytes = bytes_of(subject, form)?;
                 all.push(("a good input that says it is raw".to_owned(), raw("text/plain", &bytes)?));
@@ -180,10 +177,12 @@ pub(crate) fn fuzz(task: &Task) -> Verdict {
     let subject = Subject::load(task)?;
     let instance = subject.create()?;
     let mut rng = random_of(task, 3);
+    let forms = subject.forms();
+    let good = forms.iter().map(|form| bytes_of(&subject, form)).collect::<Result<Vec<_>, _>>()?;
     let (start, mut rounds) = (Instant::now(), 0_u32);
     while start.elapsed() < FUZZ {
-        let form = &forms(&subject)[rng.random_range(0..forms(&subject).len())];
-        let bytes = changed(&mut rng, bytes_of(&subject, form)?);
+        let which = rng.random_range(0..forms.len());
+        let (form, bytes) = (&forms[which], changed(&mut rng, good[which].clone()));
         let input = with_bytes(form, &bytes)?;
         // Whoever wants to see it again finds the round in the last words.
         eprintln!("round {rounds}, {} bytes", bytes.len());

@@ -85,7 +85,7 @@ fn long_inputs(subject: &Subject<'_>) -> Result<Vec<crate::subject::Input>, Stri
         InputForm::Audio { sample_rate } => make::with_bytes(form, &make::sound(*sample_rate, 60.0)),
         _ => Ok(input),
     };
-    subject.manifest.accepts.iter().zip(inputs).map(long).collect()
+    subject.forms().iter().zip(inputs).map(long).collect()
 }
 
 /// Time from the cancel to the end of a call; nothing when the call was over by then.

@@ -2,11 +2,13 @@
 
 use jnana_api::plugins::InputForm;
 use jnana_plugin_abi as abi;
+use jnana_plugin_host::contract::parse_job_kinds;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use serde_json::json;
 
 use crate::guarded::Guarded;
-use crate::subject::{Input, Subject, c_string};
+use crate::subject::{Input, Kind, Subject, c_string};
 use crate::task::Task;
 
 /// Seconds of sound in a good input.
@@ -26,21 +28,43 @@ pub(crate) fn noise(rng: &mut StdRng, length: usize) -> Vec<u8> {
 
 /// A good input for each form that the plugin takes.
 pub(crate) fn good(subject: &Subject<'_>) -> Result<Vec<Input>, String> {
-    subject.manifest.accepts.iter().map(|form| good_of(subject, form)).collect()
+    subject.forms().iter().map(|form| good_of(subject, form)).collect()
 }
 
 fn good_of(subject: &Subject<'_>, form: &InputForm) -> Result<Input, String> {
     let bytes = match form {
         InputForm::Image { width, height, .. } => picture(*width, *height),
         InputForm::Audio { sample_rate } => sound(*sample_rate, SECONDS),
-        InputForm::Raw { .. } => match &subject.task.input {
-            Some(path) => {
-                std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))?
-            }
-            None => b"jnana".to_vec(),
-        },
+        InputForm::Raw { .. } => raw(subject)?,
     };
     with_bytes(form, &bytes)
+}
+
+/// The bytes of a good raw input: those that the author gave, or what jobs are asked for with, or a word.
+pub(crate) fn raw(subject: &Subject<'_>) -> Result<Vec<u8>, String> {
+    match &subject.task.input {
+        Some(path) => std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display())),
+        None if subject.kinds().contains(&Kind::PrepareJob) => job(subject),
+        None => Ok(b"jnana".to_vec()),
+    }
+}
+
+/// A request for the first kind of job that the plugin offers, with no setting made and in folders that are not there.
+fn job(subject: &Subject<'_>) -> Result<Vec<u8>, String> {
+    let folder = &subject.task.cache_dir;
+    let nowhere = folder.join("nothing");
+    let mut request = json!({
+        "kind": "", "settings": {}, "folder": folder,
+        "folders": { "data": nowhere, "models": nowhere, "runs": nowhere },
+    });
+    let form = InputForm::Raw { mime: "application/json".to_owned() };
+    let asked = with_bytes(&form, request.to_string().as_bytes())?;
+    let ended = subject.create()?.call(Kind::JobKinds, &asked).map_err(|trouble| trouble.to_string())?;
+    let text = ended.well(Kind::JobKinds)?.segments.pop().map(|segment| segment.text).unwrap_or_default();
+    let kinds = parse_job_kinds(&text).map_err(|why| format!("its kinds of jobs: {why}"))?;
+    let first = kinds.into_iter().next().ok_or("it offers jobs, but no kind of them")?;
+    request["kind"] = first.kind.into();
+    Ok(request.to_string().into_bytes())
 }
 
 /// An input that says it is of a form, with any bytes.

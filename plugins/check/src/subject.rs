@@ -6,10 +6,10 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jnana_api::plugins::Manifest;
+use jnana_api::plugins::{InputForm, Manifest};
 use jnana_plugin_abi as abi;
 use jnana_plugin_host::contract::{Expected, copy_text, parse_manifest};
-use jnana_plugin_host::{ENCODER, FEATURES, TRANSCRIBER};
+use jnana_plugin_host::{ENCODER, FEATURES, JOBS, TRANSCRIBER};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::guarded::Guarded;
@@ -97,9 +97,23 @@ impl<'a> Subject<'a> {
 
     /// Kinds of calls that the manifest promises.
     pub(crate) fn kinds(&self) -> Vec<Kind> {
-        let all = [(ENCODER, Kind::Encode), (FEATURES, Kind::Features), (TRANSCRIBER, Kind::Transcribe)];
+        let all = [
+            (ENCODER, Kind::Encode),
+            (FEATURES, Kind::Features),
+            (TRANSCRIBER, Kind::Transcribe),
+            (JOBS, Kind::JobKinds),
+            (JOBS, Kind::PrepareJob),
+        ];
         let offered = |id: &str| self.manifest.kinds.iter().any(|kind| kind == id);
         all.into_iter().filter(|(id, _)| offered(id)).map(|(_, kind)| kind).collect()
+    }
+
+    /// Forms of its inputs: those of the manifest, or the JSON that jobs are asked for with.
+    pub(crate) fn forms(&self) -> Vec<InputForm> {
+        match self.kinds().iter().all(|kind| kind.is_of_jobs()) {
+            true => vec![InputForm::Raw { mime: "application/json".to_owned() }],
+            false => self.manifest.accepts.clone(),
+        }
     }
 
     /// What a call of this kind may push.
@@ -112,7 +126,7 @@ impl<'a> Subject<'a> {
                 Takes::Tensor(Expected { width, max_positions: promised })
             }
             Kind::Features => Takes::Tensor(Expected { width: None, max_positions: MAX_FEATURES }),
-            Kind::Transcribe => Takes::Text,
+            Kind::Transcribe | Kind::JobKinds | Kind::PrepareJob => Takes::Text,
         }
     }
 }
@@ -163,6 +177,20 @@ pub(crate) enum Kind {
     Encode,
     Features,
     Transcribe,
+    JobKinds,
+    PrepareJob,
+}
+
+impl Kind {
+    /// Whether it gives segments in place of a tensor.
+    pub(crate) fn gives_text(self) -> bool {
+        self == Self::Transcribe || self.is_of_jobs()
+    }
+
+    /// Whether it is a function of `jnana.jobs/1`.
+    pub(crate) fn is_of_jobs(self) -> bool {
+        matches!(self, Self::JobKinds | Self::PrepareJob)
+    }
 }
 
 /// An input, in memory that ends with it.
@@ -209,7 +237,7 @@ impl Ended {
         let failure = record.failure.clone();
         match (status, failure) {
             (abi::OK, Some((_, words))) => Err(format!("it said OK and that it failed: {words}")),
-            (abi::OK, None) if kind != Kind::Transcribe && record.rows.is_none() => {
+            (abi::OK, None) if !kind.gives_text() && record.rows.is_none() => {
                 Err("it said OK but pushed no tensor".to_owned())
             }
             (abi::OK, None) => Ok(Some(record)),
@@ -297,6 +325,13 @@ impl Instance<'_> {
                         .and_then(|table| table.transcribe)
                         .ok_or_else(|| lacks(abi::EXT_TRANSCRIBER))?;
                     Ok(transcribe(instance, input, c"{}".as_ptr(), sink, call))
+                }
+                Kind::JobKinds | Kind::PrepareJob => {
+                    let table = self.extension(abi::EXT_JOBS).cast::<abi::Jobs>().as_ref();
+                    let function = table
+                        .and_then(|table| if kind == Kind::JobKinds { table.kinds } else { table.prepare })
+                        .ok_or_else(|| lacks(abi::EXT_JOBS))?;
+                    Ok(function(instance, input, sink, call))
                 }
             }
         }

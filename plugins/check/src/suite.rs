@@ -17,6 +17,13 @@ impl From<String> for Trouble {
     }
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Broken(why) | Self::NotThere(why)) = self;
+        f.write_str(why)
+    }
+}
+
 /// The note of a test that passed.
 pub(crate) type Verdict = Result<String, Trouble>;
 
@@ -51,6 +58,7 @@ pub(crate) const TESTS: &[Test] = &[
         "rows have the width asked for, at most the positions promised, and are numbers",
         calls::shapes,
     ),
+    test("jobs", "what it says of its jobs, and its plans of them, can be read", calls::jobs),
     test("space", "without an embedding space nothing is encoded into one", calls::space),
     test("same-twice", "the same input gives the same result", calls::same_twice),
     test(

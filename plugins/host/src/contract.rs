@@ -5,6 +5,7 @@
 use std::ffi::c_char;
 use std::path::Path;
 
+use jnana_api::jobs::{JobKind, Plan};
 use jnana_api::plugins::Manifest;
 use jnana_plugin_abi as abi;
 
@@ -13,7 +14,7 @@ pub use crate::collect::check_times;
 use crate::error::Error;
 use crate::sealed::Sealed;
 pub use crate::tensor::Expected;
-use crate::{elf, manifest, strings, tensor};
+use crate::{elf, jobs, manifest, strings, tensor};
 
 /// Refuses a library that was built for another machine or another ABI, without running any of it.
 ///
@@ -29,6 +30,22 @@ pub fn check_target(library: &Path) -> Result<(), Error> {
 /// Names the field.
 pub fn parse_manifest(json: &str) -> Result<Manifest, Error> {
     manifest::parse(json)
+}
+
+/// Reads and checks what `kinds` of `jnana.jobs/1` pushed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_job_kinds(json: &str) -> Result<Vec<JobKind>, String> {
+    jobs::read_kinds(json)
+}
+
+/// Reads and checks what `prepare` of `jnana.jobs/1` pushed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_plan(json: &str) -> Result<Plan, String> {
+    jobs::read_plan(json)
 }
 
 /// Copies a pushed tensor. The error says which rule it breaks.

@@ -59,7 +59,8 @@ enum Outcome<'a> {
     Unclear,
 }
 
-type Failure = (CallErrorKind, String);
+/// Who is to blame, and why.
+pub(crate) type Failure = (CallErrorKind, String);
 
 impl Instance {
     /// Makes the first instance of a plugin.
@@ -186,7 +187,7 @@ impl Instance {
             .map_err(|failure| self.error(failure))
     }
 
-    fn error(&self, (kind, message): Failure) -> CallError {
+    pub(crate) fn error(&self, (kind, message): Failure) -> CallError {
         CallError { kind, plugin: self.manifest.id.clone(), message }
     }
 
@@ -221,7 +222,7 @@ impl Instance {
     }
 
     /// Waits for its turn, calls the plugin, and turns status and sink into a result.
-    fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         input: &Prepared<'_>,
         function: &Function<'_>,

@@ -11,7 +11,10 @@ pub const FEATURES: &str = "jnana.features/1";
 /// Kind of plugins that turn an input into text.
 pub const TRANSCRIBER: &str = "jnana.transcriber/1";
 
-const KINDS: [&str; 3] = [ENCODER, FEATURES, TRANSCRIBER];
+/// Kind of plugins that offer long work to administrators.
+pub const JOBS: &str = "jnana.jobs/1";
+
+const KINDS: [&str; 4] = [ENCODER, FEATURES, TRANSCRIBER, JOBS];
 const NEEDS: [&str; 4] = ["network", "filesystem", "gpu", "process"];
 const DTYPES: [&str; 3] = ["f32", "f16", "bf16"];
 const MAX_ID: usize = 64;
@@ -56,7 +59,10 @@ fn check(manifest: &Manifest) -> Result<(), String> {
         }
     }
     check_kinds(manifest)?;
-    check_accepts(&manifest.accepts)?;
+    let takes_inputs = manifest.kinds.iter().any(|kind| kind != JOBS);
+    if takes_inputs || !manifest.accepts.is_empty() {
+        check_accepts(&manifest.accepts)?;
+    }
     within("max_concurrency", manifest.max_concurrency.into(), MAX_CONCURRENCY.into())?;
     within("max_input_bytes", manifest.max_input_bytes, MAX_INPUT_BYTES)?;
     if let Some(need) = manifest.needs.iter().find(|need| !NEEDS.contains(&need.as_str())) {
@@ -228,6 +234,16 @@ mod tests {
             let words = parse(&manifest.to_string()).unwrap_err().to_string();
             assert!(words.contains(field), "{field}: {words}");
         }
+    }
+
+    #[test]
+    fn only_a_plugin_of_jobs_may_take_no_input() {
+        let mut manifest = good();
+        manifest["accepts"] = json!([]);
+        manifest["kinds"] = json!([JOBS]);
+        assert!(parse(&manifest.to_string()).is_ok());
+        manifest["kinds"] = json!([JOBS, ENCODER]);
+        assert!(parse(&manifest.to_string()).unwrap_err().to_string().contains("accepts"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::call::CancelFlag;
 use crate::collect::Accepts;
 use crate::library::Functions;
-use crate::manifest::{ENCODER, FEATURES, TRANSCRIBER};
+use crate::manifest::{ENCODER, FEATURES, JOBS, TRANSCRIBER};
 use crate::services::Services;
 use crate::sink::{OpenSink, Sinks};
 use crate::strings::c_string;
@@ -36,6 +36,8 @@ pub(crate) enum Function<'a> {
     Encode,
     Features,
     Transcribe { options: &'a CStr },
+    JobKinds,
+    PrepareJob,
 }
 
 /// A live instance. Dropping it destroys it, so nothing may run on it then: calls hold it in an `Arc`.
@@ -45,6 +47,8 @@ pub(crate) struct Native {
     encode: Option<abi::EncodeFn>,
     features: Option<abi::EncodeFn>,
     transcribe: Option<abi::TranscribeFn>,
+    job_kinds: Option<abi::EncodeFn>,
+    prepare_job: Option<abi::EncodeFn>,
 }
 
 // SAFETY: the contract allows calls from any thread of the host, and `destroy` from any with nothing else running.
@@ -88,8 +92,15 @@ impl Native {
         if instance.is_null() {
             return Err("create said OK but gave no instance".to_owned());
         }
-        let mut native =
-            Self { instance, functions: recipe.functions, encode: None, features: None, transcribe: None };
+        let mut native = Self {
+            instance,
+            functions: recipe.functions,
+            encode: None,
+            features: None,
+            transcribe: None,
+            job_kinds: None,
+            prepare_job: None,
+        };
         native.find_extensions(manifest)?;
         Ok(native)
     }
@@ -113,6 +124,12 @@ impl Native {
                         self.transcribe = Some(
                             table.transcribe.ok_or("its table of jnana.transcriber/1 has no transcribe")?,
                         );
+                    }
+                    JOBS => {
+                        let table = self.extension::<abi::Jobs>(abi::EXT_JOBS)?;
+                        self.job_kinds = Some(table.kinds.ok_or("its table of jnana.jobs/1 has no kinds")?);
+                        self.prepare_job =
+                            Some(table.prepare.ok_or("its table of jnana.jobs/1 has no prepare")?);
                     }
                     _ => {}
                 }
@@ -148,6 +165,8 @@ impl Native {
                 Function::Transcribe { options } => {
                     Some(self.transcribe?(instance, input, options.as_ptr(), table, call))
                 }
+                Function::JobKinds => Some(self.job_kinds?(instance, input, table, call)),
+                Function::PrepareJob => Some(self.prepare_job?(instance, input, table, call)),
             }
         }
     }

@@ -23,7 +23,9 @@ pub(crate) fn resolve(
     resolve_model: &ModelResolver,
 ) -> Result<Resolved, String> {
     let fit = fit(manifest, given)?;
-    check(&manifest.settings_schema, given, fit.is_some())?;
+    // The fit is the host's own setting, which no schema has to know.
+    let theirs = given.iter().filter(|(name, _)| fit.is_none() || *name != FIT);
+    check(&manifest.settings_schema, &theirs.map(|(name, value)| (name.clone(), value.clone())).collect())?;
     let mut settings = given.clone();
     for model in &manifest.models {
         let path = resolve_model(model, given.get(&model.setting))
@@ -48,14 +50,17 @@ fn fit(manifest: &Manifest, given: &Map<String, Value>) -> Result<Option<Fit>, S
 
 /// Checks settings against the part of JSON Schema that settings need: `properties` with `type`, `enum`, `minimum` and
 /// `maximum`, `required`, `additionalProperties: false`. Other keywords are the plugin's own to check.
-fn check(schema: &Value, given: &Map<String, Value>, fit_is_ours: bool) -> Result<(), String> {
+///
+/// # Errors
+/// Names the setting, in words.
+pub fn check(schema: &Value, given: &Map<String, Value>) -> Result<(), String> {
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
     for (name, value) in given {
         match properties.get(name) {
             Some(property) => check_value(name, property, value)?,
-            None if closed && !(fit_is_ours && name == FIT) => {
+            None if closed => {
                 let known: Vec<&str> = properties.keys().map(String::as_str).collect();
                 return Err(format!("{name} is not a setting of it; known: {}", known.join(", ")));
             }
@@ -132,13 +137,13 @@ mod tests {
     }
 
     fn checked(given: &Value) -> Result<(), String> {
-        check(&schema(), given.as_object().unwrap(), false)
+        check(&schema(), given.as_object().unwrap())
     }
 
     #[test]
     fn fitting_settings_pass() {
         checked(&json!({"language": "en", "beams": 5, "quiet": null})).unwrap();
-        check(&Value::Null, json!({"anything": 1}).as_object().unwrap(), false).unwrap();
+        check(&Value::Null, json!({"anything": 1}).as_object().unwrap()).unwrap();
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 #![allow(unsafe_code)] // This file is the boundary between the C contract and safe Rust.
 
+mod jobs;
+
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +48,12 @@ impl<P: Plugin> Table<P> {
         size: abi::size_of::<abi::Transcriber>(),
         reserved: 0,
         transcribe: Some(transcribe::<P>),
+    };
+    const JOBS: &'static abi::Jobs = &abi::Jobs {
+        size: abi::size_of::<abi::Jobs>(),
+        reserved: 0,
+        kinds: Some(jobs::kinds::<P>),
+        prepare: Some(jobs::prepare::<P>),
     };
 }
 
@@ -290,6 +298,8 @@ unsafe extern "C" fn get_extension<P: Plugin>(instance: *mut c_void, id: *const 
                 std::ptr::from_ref(Table::<P>::FEATURES).cast::<c_void>()
             } else if id == abi::EXT_TRANSCRIBER && plugin.transcriber().is_some() {
                 std::ptr::from_ref(Table::<P>::TRANSCRIBER).cast::<c_void>()
+            } else if id == abi::EXT_JOBS && plugin.jobs().is_some() {
+                std::ptr::from_ref(Table::<P>::JOBS).cast::<c_void>()
             } else {
                 std::ptr::null()
             }

@@ -1,7 +1,7 @@
 //! Write a Jnana plugin in safe Rust.
 //!
 //! One that turns an input into text with a single function is made by [`text_plugin!`] in ten lines. For all else implement
-//! [`Plugin`] and whichever of [`Encoder`], [`Features`] and [`Transcriber`] fit, then say [`export_plugin!`] once:
+//! [`Plugin`] and whichever of [`Encoder`], [`Features`], [`Transcriber`] and [`Jobs`] fit, then say [`export_plugin!`] once:
 //!
 //! ```
 //! use jnana_plugin_sdk::{
@@ -78,6 +78,7 @@ mod plugin;
 mod sized;
 mod tensor;
 
+pub use jnana_api::jobs;
 pub use jnana_api::plugins::{Control, Emits, Fit, InputForm, Manifest, ModelSetting, Segment, UiDescriptor};
 #[doc(hidden)]
 pub use jnana_plugin_abi as abi;
@@ -86,7 +87,9 @@ pub use function::Offer;
 #[doc(hidden)]
 pub use function::{OneFunction, TextFunction};
 pub use host::{Host, Level};
-pub use plugin::{Call, Code, Create, Embeddings, Encoder, Error, Features, Input, Plugin, Transcriber};
+pub use plugin::{
+    Call, Code, Create, Embeddings, Encoder, Error, Features, Input, Jobs, Plugin, Transcriber,
+};
 
 /// Exports a type that implements [`Plugin`] as the plugin of this library. Once per library.
 #[macro_export]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use jnana_api::jobs::{Folders, JobKind, Plan, Request};
 use jnana_api::plugins::{Manifest, Segment};
 use serde_json::{Map, Value};
 
@@ -34,6 +35,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 
     /// `jnana.transcriber/1`.
     fn transcriber(&self) -> Option<&dyn Transcriber> {
+        None
+    }
+
+    /// `jnana.jobs/1`.
+    fn jobs(&self) -> Option<&dyn Jobs> {
         None
     }
 }
@@ -70,6 +76,21 @@ pub trait Transcriber {
         options: &Map<String, Value>,
         call: &Call<'_>,
     ) -> Result<Option<String>, Error>;
+}
+
+/// `jnana.jobs/1`: long work for administrators, which a program of its own does.
+pub trait Jobs {
+    /// What there is to do.
+    ///
+    /// # Errors
+    /// [`Code::Resource`] when what knows is missing, [`Code::Cancelled`] when [`Call::cancelled`] said so.
+    fn kinds(&self, folders: &Folders, call: &Call<'_>) -> Result<Vec<JobKind>, Error>;
+
+    /// Looks at the data and says what is to be run, or why it cannot be ([`Plan::refusal`]). Starts nothing that goes on.
+    ///
+    /// # Errors
+    /// [`Code::InvalidInput`] for a kind that is not offered or settings that make no sense, otherwise as [`Self::kinds`].
+    fn prepare(&self, request: &Request, call: &Call<'_>) -> Result<Plan, Error>;
 }
 
 /// What the host gives to a new instance.

@@ -199,7 +199,7 @@ fn run(
     cancel: &CancelFlag,
 ) -> (Done, Vec<f32>) {
     let accepts = match (call.function, call.expected) {
-        (Name::Transcribe, _) => Accepts::Text(reader(Arc::clone(lane))),
+        (Name::Transcribe | Name::JobKinds | Name::PrepareJob, _) => Accepts::Text(reader(Arc::clone(lane))),
         (Name::Encode | Name::Features, Some(expected)) => Accepts::Tensor(expected),
         (Name::Encode | Name::Features, None) => Accepts::Nothing,
     };
@@ -208,6 +208,8 @@ fn run(
         Name::Encode => Function::Encode,
         Name::Features => Function::Features,
         Name::Transcribe => Function::Transcribe { options: &options },
+        Name::JobKinds => Function::JobKinds,
+        Name::PrepareJob => Function::PrepareJob,
     };
     let sink = instance.sinks.open(accepts, cancel);
     let status = instance.native.call(&function, &call.input.with(input), &sink);

@@ -117,6 +117,8 @@ impl Worker {
             Function::Encode => (Name::Encode, String::new()),
             Function::Features => (Name::Features, String::new()),
             Function::Transcribe { options } => (Name::Transcribe, options.to_string_lossy().into_owned()),
+            Function::JobKinds => (Name::JobKinds, String::new()),
+            Function::PrepareJob => (Name::PrepareJob, String::new()),
         };
         let expected = match accepts {
             Accepts::Tensor(expected) => Some(*expected),

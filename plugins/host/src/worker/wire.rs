@@ -79,6 +79,8 @@ pub(super) enum Name {
     Encode,
     Features,
     Transcribe,
+    JobKinds,
+    PrepareJob,
 }
 
 /// From the worker on a lane, while a call runs.
