@@ -17,7 +17,8 @@ pub struct Manifest {
     pub description: String,
     /// Extension ids with revision that the plugin implements, such as `jnana.encoder/1`.
     pub kinds: Vec<String>,
-    /// Input forms, most preferred first; the host makes the first that it can.
+    /// Input forms, most preferred first; the host makes the first that it can. Empty for a plugin of jobs alone, which a page
+    /// offers no control for.
     pub accepts: Vec<InputForm>,
     /// What an encoder gives back; absent for plugins that give text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

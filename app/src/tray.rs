@@ -285,11 +285,14 @@ fn part(item: &Item) -> Option<Part> {
     Some(Part::Input { plugin: item.plugin.clone(), blob, text })
 }
 
-/// Plugins that have an input to offer: those that are not switched off and say how they are used.
+/// Plugins that have an input to offer: those that are not switched off and say what they take.
 pub(crate) fn offered(plugins: &[PluginInfo]) -> Vec<PluginInfo> {
     plugins
         .iter()
-        .filter(|info| info.manifest.is_some() && info.state != PluginState::Disabled)
+        .filter(|info| {
+            let takes = info.manifest.as_ref().is_some_and(|manifest| !manifest.accepts.is_empty());
+            takes && info.state != PluginState::Disabled
+        })
         .cloned()
         .collect()
 }
