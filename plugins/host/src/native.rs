@@ -127,9 +127,9 @@ impl Native {
                     }
                     JOBS => {
                         let table = self.extension::<abi::Jobs>(abi::EXT_JOBS)?;
-                        self.job_kinds = Some(table.kinds.ok_or("its table of jnana.jobs/1 has no kinds")?);
-                        self.prepare_job =
-                            Some(table.prepare.ok_or("its table of jnana.jobs/1 has no prepare")?);
+                        let kinds = table.kinds.ok_or("its table of jnana.jobs/1 has no kinds")?;
+                        let prepare = table.prepare.ok_or("its table of jnana.jobs/1 has no prepare")?;
+                        (self.job_kinds, self.prepare_job) = (Some(kinds), Some(prepare));
                     }
                     _ => {}
                 }

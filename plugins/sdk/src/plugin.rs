@@ -86,10 +86,11 @@ pub trait Jobs {
     /// [`Code::Resource`] when what knows is missing, [`Code::Cancelled`] when [`Call::cancelled`] said so.
     fn kinds(&self, folders: &Folders, call: &Call<'_>) -> Result<Vec<JobKind>, Error>;
 
-    /// Looks at the data and says what is to be run, or why it cannot be ([`Plan::refusal`]). Starts nothing that goes on.
+    /// Looks at the data and says what is to be run, or why it cannot be ([`Plan::refusal`]): a kind that is not offered, settings
+    /// or data that make no sense. Starts nothing that goes on.
     ///
     /// # Errors
-    /// [`Code::InvalidInput`] for a kind that is not offered or settings that make no sense, otherwise as [`Self::kinds`].
+    /// As [`Self::kinds`].
     fn prepare(&self, request: &Request, call: &Call<'_>) -> Result<Plan, Error>;
 }
 
