@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{Error, Result};
+use crate::{Error, Result, shipped};
 
-/// Reads a TOML file and changes it by `KEY=VALUE` pairs (dotted keys, where a number counts elements of a list; a value is
-/// TOML, or else text): what it says, and the table that says so.
+/// Reads a TOML file, or one that comes with the program by its name, and changes it by `KEY=VALUE` pairs (dotted keys, where a
+/// number counts elements of a list; a value is TOML, or else text): what it says, and the table that says so.
 ///
 /// # Errors
 /// When the file cannot be read, a key is unknown or a value is impossible.
@@ -16,7 +16,10 @@ pub(crate) fn read_changed<T: for<'de> Deserialize<'de>>(
     path: &Path,
     changes: &[String],
 ) -> Result<(T, Table)> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let text = match shipped::text(path) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(path).map_err(Error::io("read", path))?,
+    };
     let mut table: Table = text.parse().map_err(wrong(path))?;
     for change in changes {
         apply(&mut table, change)?;

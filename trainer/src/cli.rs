@@ -40,12 +40,46 @@ pub enum Command {
     Tokenizer(Tokenizer),
     /// Draw pictures with captions and questions, and write text about them
     Draw(Draw),
+    /// Say as JSON what can be done, with a form of settings for each
+    Forms(Forms),
+    /// Look at a recipe or an evaluation before it is carried out: what is in its data, what it will take
+    Check(Check),
+}
+
+/// What can be done with what there is.
+#[derive(Debug, Args)]
+pub struct Forms {
+    /// Folder of data sets; recipes and evaluations of your own are in its folders of these names
+    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of models
+    #[arg(long, env = "JNANA_MODELS", value_name = "DIR")]
+    pub models: PathBuf,
+}
+
+/// A recipe or an evaluation to look at.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file, or the name of one that comes with the program
+    pub file: PathBuf,
+    /// It is an evaluation
+    #[arg(long)]
+    pub evaluation: bool,
+    /// Folder of the runs whose results it names
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Where the rest is
+    #[command(flatten)]
+    pub inputs: Inputs,
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A recipe, and where things are.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// The recipe
+    /// The recipe: a file, or the name of one that comes with the program
     pub recipe: PathBuf,
     /// Folder of the run; one that was interrupted goes on
     #[arg(long, value_name = "DIR")]
@@ -132,6 +166,9 @@ pub struct Output {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// An event on standard output when it ends, a JSON object in a line, besides
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A finished run to give to others.
@@ -166,7 +203,7 @@ pub struct Params {
 /// An evaluation, and where things are.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// The evaluation
+    /// The evaluation: a file, or the name of one that comes with the program
     pub evaluation: PathBuf,
     /// Folder of the runs whose results it names
     #[arg(long, value_name = "DIR", default_value = "runs")]
@@ -177,6 +214,9 @@ pub struct Eval {
     /// Folder for `report.json` and `transcripts.jsonl`; by default only the table is printed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// An event on standard output when it ends, a JSON object in a line, besides
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Questions for a model.

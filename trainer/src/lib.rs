@@ -5,11 +5,14 @@
 //! - [`data`] turns files into batches, [`draw`] makes such files;
 //! - [`train`] has what every stage's loop is made of: optimiser, schedule, checkpoints, events;
 //! - [`evaluation`] has a model answer and [`eval`] scores what it says;
+//! - [`shipped`] has the recipes that come with the program, [`forms`] says which settings they have, [`check`] looks at one
+//!   before it is carried out;
 //! - [`cli`] and [`commands`] are the program `jnana-trainer`.
 
 pub mod assemble;
 mod card;
 mod changes;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod data;
@@ -17,11 +20,13 @@ pub mod draw;
 mod error;
 pub mod eval;
 pub mod evaluation;
+pub mod forms;
 mod initial;
 pub mod learner;
 pub mod products;
 pub mod recipe;
 pub mod session;
+pub mod shipped;
 pub mod train;
 pub mod watch;
 

@@ -9,6 +9,7 @@ mod endings;
 mod evaluations;
 mod examples;
 mod features;
+mod forms;
 mod interrupt;
 mod learner;
 mod metrics;
