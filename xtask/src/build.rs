@@ -11,8 +11,12 @@ use crate::stage::Stages;
 use crate::{app, models, shell};
 
 /// First-party plugins: package, library, and how far it is trusted. A C library inside of one may end its process.
-const PLUGINS: &[(&str, &str, &str)] =
-    &[("jnana-vision", "libjnana_vision.so", "full"), ("jnana-whisper", "libjnana_whisper.so", "contained")];
+const PLUGINS: &[(&str, &str, &str)] = &[
+    ("jnana-vision", "libjnana_vision.so", "full"),
+    ("jnana-whisper", "libjnana_whisper.so", "contained"),
+    // It starts the program `jnana-trainer`, which a worker's sandbox would not let it.
+    ("jnana-trainer-plugin", "libjnana_trainer_plugin.so", "full"),
+];
 
 /// Builds the product and serves it.
 pub fn run(serve: &[String]) -> Result<()> {
@@ -30,7 +34,7 @@ pub fn run(serve: &[String]) -> Result<()> {
 /// Builds the server and its plugins as users get them.
 pub fn release() -> Result<()> {
     let mut cargo = shell::cargo();
-    cargo.args(["build", "--release", "--package=jnana-server"]);
+    cargo.args(["build", "--release", "--package=jnana-server", "--package=jnana-trainer"]);
     cargo.args(PLUGINS.iter().map(|(package, _, _)| format!("--package={package}")));
     // whisper.cpp is built for this machine's processor: the binary is not for carrying elsewhere.
     shell::run(cargo.env("GGML_NATIVE", "ON"))

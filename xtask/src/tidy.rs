@@ -24,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jnana-sketch", &["jnana-plugin-sdk"]),
     ("jnana-vision", &["jnana-plugin-sdk", "jnana-models", "jnana-media"]),
     ("jnana-whisper", &["jnana-plugin-sdk", "jnana-media"]),
+    ("jnana-trainer-plugin", &["jnana-plugin-sdk"]),
     (
         "jnana-server",
         &[

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // In a test's helpers as in the tests: a failed unwrap is a failed test.
 
 mod examples;
+mod jobs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
