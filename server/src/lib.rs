@@ -2,7 +2,7 @@
 //!
 //! [`cli`] reads arguments, [`settings`] resolves them, [`commands`] runs them; [`startup`] turns settings into a serving
 //! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`storage`] what is kept,
-//! [`catalog`] where models come from, [`admin`] who may look after all of it.
+//! [`catalog`] where models come from, [`admin`] who may look after all of it, [`jobs`] the long work that they start.
 
 pub mod admin;
 pub mod assistant;
@@ -12,6 +12,7 @@ pub mod commands;
 pub mod error;
 mod files;
 pub mod http;
+pub mod jobs;
 pub mod memory;
 pub mod metrics;
 pub mod routes;

@@ -69,6 +69,9 @@ pub struct Given {
     /// Quantise an unquantised model on loading, such as q4_0 or q8_0 [default: none]
     #[arg(long, env = "JNANA_QUANTIZE", value_name = "TYPE")]
     pub quantize: Option<String>,
+    /// Folder of data for jobs, such as training [default: data in the home folder]
+    #[arg(long, env = "JNANA_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Folder of plugins [default: plugins beside the program]
     #[arg(long, env = "JNANA_PLUGINS", value_name = "DIR")]
     pub plugins: Option<PathBuf>,
@@ -175,6 +178,8 @@ pub struct Settings {
     pub dtype: Option<String>,
     /// Quantisation, when one is asked for.
     pub quantize: Option<String>,
+    /// Folder of data for jobs.
+    pub data: PathBuf,
     /// Folder of plugins.
     pub plugins: PathBuf,
     /// The `jnana` program, which the plugin host starts again to look into libraries and as workers.
@@ -272,6 +277,9 @@ impl Given {
             device: device(given.device)?,
             dtype: given.dtype,
             quantize: given.quantize,
+            data: given
+                .data
+                .map_or_else(|| home.join("data"), |data| std::path::absolute(&data).unwrap_or(data)),
             plugins: given.plugins.unwrap_or_else(|| program.with_file_name("plugins")),
             program,
             plugin_threads: given.plugin_threads.unwrap_or(cores).max(1),
@@ -311,6 +319,7 @@ impl Given {
             device: self.device.or(file.device),
             dtype: self.dtype.or(file.dtype),
             quantize: self.quantize.or(file.quantize),
+            data: self.data.or(file.data),
             plugins: self.plugins.or(file.plugins),
             plugin_threads: self.plugin_threads.or(file.plugin_threads),
             plugin_memory_mib: self.plugin_memory_mib.or(file.plugin_memory_mib),

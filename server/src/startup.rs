@@ -13,6 +13,7 @@ use crate::assistant::Assistant;
 use crate::catalog::{Catalog, Library};
 use crate::cli::shown_host;
 use crate::http::{own_names, tls};
+use crate::jobs::{Jobs, supervise};
 use crate::routes;
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -50,10 +51,11 @@ impl Server {
             true => Some(tls::config(&settings.home, &certificate_names(&settings)).await?),
             false => None,
         };
+        let jobs = Jobs::open(&settings.home).context("reading the jobs")?;
         // Behind everything that can fail: a token that was made has to be shown.
         let (admin, fresh_admin_token) =
             Admin::open(&settings.home).context("opening the files of administration")?;
-        let app = App::new(settings, store, admin);
+        let app = App::new(settings, store, admin, jobs);
         let handle = Handle::new();
         let service = routes::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = match certificate {
@@ -65,6 +67,7 @@ impl Server {
         };
         let loading = tokio::spawn(load(app.clone()));
         tokio::spawn(sweep(app.clone()));
+        tokio::spawn(supervise(app.jobs.clone()));
         Ok(Self { app, fresh_admin_token, address, handle, serving, loading })
     }
 

@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::assistant::{Assistant, Generations};
 use crate::error::ApiError;
 use crate::http::guard::Guard;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::storage::{Store, now_ms};
@@ -24,6 +25,8 @@ pub struct Shared {
     pub guard: Guard,
     /// Who may administer.
     pub admin: Admin,
+    /// Long work of plugins.
+    pub jobs: Arc<Jobs>,
     /// Conversations and blobs.
     pub store: Store,
     /// Figures.
@@ -46,10 +49,11 @@ impl Deref for App {
 impl App {
     /// A program whose model is not loaded yet.
     #[must_use]
-    pub fn new(settings: Settings, store: Store, admin: Admin) -> Self {
+    pub fn new(settings: Settings, store: Store, admin: Admin, jobs: Jobs) -> Self {
         Self(Arc::new(Shared {
             guard: Guard::new(&settings),
             admin,
+            jobs: Arc::new(jobs),
             settings,
             store,
             metrics: Arc::default(),

@@ -278,7 +278,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let settings = Given { home: Some(home.path().to_owned()), ..Given::default() }.resolve().unwrap();
         let (admin, _token) = Admin::open(home.path()).unwrap();
-        let app = App::new(settings, Store::open(home.path()).unwrap(), admin);
+        let app = App::new(
+            settings,
+            Store::open(home.path()).unwrap(),
+            admin,
+            crate::jobs::Jobs::open(home.path()).unwrap(),
+        );
         let conversation = app.store.create_conversation().await.unwrap().summary.id;
         let posted = app.store.post(&conversation, question(None)).await.unwrap();
         let record = Record::begin(&app, &conversation, &posted.answer);

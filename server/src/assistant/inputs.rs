@@ -103,6 +103,13 @@ impl Inputs {
         })
     }
 
+    /// Loaded plugins of a kind.
+    #[must_use]
+    pub fn of_kind(&self, kind: &str) -> Vec<Arc<Instance>> {
+        let loaded = self.host.list().into_iter().filter_map(|info| self.host.get(&info.id));
+        loaded.filter(|instance| instance.offers(kind)).collect()
+    }
+
     /// Modalities that ready plugins take, as first halves of MIME types; `text` is always there.
     #[must_use]
     pub fn modalities(&self) -> Vec<String> {
@@ -308,7 +315,8 @@ fn key_of(info: &PluginInfo, bytes: &[u8]) -> [u8; 32] {
         .into()
 }
 
-fn call_error(error: &CallError) -> ApiError {
+/// A plugin's failure as its caller sees it.
+pub(crate) fn call_error(error: &CallError) -> ApiError {
     use axum::http::StatusCode;
     let words = error.to_string();
     match error.kind {

@@ -9,6 +9,7 @@ mod model;
 
 pub use ask::{Ask, AskTurn, Note, Piece, Prepared};
 pub use generation::start;
+pub(crate) use inputs::call_error;
 pub use inputs::{InputPiece, Inputs, OnSegment, Target};
 pub use live::{Generations, Live, follow};
 pub use loading::load_with;

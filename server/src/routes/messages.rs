@@ -56,6 +56,12 @@ pub(super) struct After {
     after: u64,
 }
 
+/// Number of the last event that the reader has. A browser that reconnects by itself says it in a header.
+pub(super) fn last_seen(headers: &HeaderMap, After { after }: &After) -> u64 {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    last.unwrap_or(*after)
+}
+
 /// The events of an answer: those behind `after`, then those to come. An answer that has ended gives its text (to readers
 /// that have nothing yet) and its end, with the whole message.
 #[utoipa::path(get, path = "/api/conversations/{id}/messages/{mid}/events", tag = "app",
@@ -65,12 +71,10 @@ pub(super) struct After {
 pub(super) async fn events(
     State(app): State<App>,
     Path((id, mid)): Path<(String, String)>,
-    ApiQuery(After { after }): ApiQuery<After>,
+    ApiQuery(after): ApiQuery<After>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // A browser that reconnects by itself says in this header what it has.
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let after = last.unwrap_or(after);
+    let after = last_seen(&headers, &after);
     let stored = app.store.message(&id, &mid).await?;
     if let Some(live) = app.generations.get(&mid) {
         return Ok(sse::response(follow(live, after).map(|event| Ok(event_of(&event)))));

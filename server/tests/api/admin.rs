@@ -11,11 +11,20 @@ use serde_json::{Value, json};
 use super::support::{Caller, MODEL, TestApp, fixture, given, good, home, program, refused};
 
 /// Everything there is behind the gate, with the method it takes.
-const INSIDE: [(Method, &str); 4] = [
+const INSIDE: [(Method, &str); 13] = [
     (Method::GET, "/api/admin/session"),
     (Method::POST, "/api/admin/sign-out"),
     (Method::GET, "/api/admin/models"),
     (Method::GET, "/api/admin/plugins"),
+    (Method::GET, "/api/admin/job-kinds"),
+    (Method::POST, "/api/admin/jobs/check"),
+    (Method::POST, "/api/admin/jobs"),
+    (Method::GET, "/api/admin/jobs"),
+    (Method::DELETE, "/api/admin/jobs/any"),
+    (Method::POST, "/api/admin/jobs/any/stop"),
+    (Method::POST, "/api/admin/jobs/any/resume"),
+    (Method::PUT, "/api/admin/jobs/any/events"),
+    (Method::PUT, "/api/admin/jobs/any/log"),
 ];
 
 /// A server that was started for the first time, and its token.
@@ -30,13 +39,13 @@ async fn sign_in(caller: &Caller, token: &str) -> Response {
 }
 
 /// A browser's part in a session.
-struct Session {
-    cookie: String,
-    csrf: String,
+pub(crate) struct Session {
+    pub(crate) cookie: String,
+    pub(crate) csrf: String,
 }
 
 impl Session {
-    async fn of(caller: &Caller, token: &str) -> Self {
+    pub(crate) async fn of(caller: &Caller, token: &str) -> Self {
         let response = sign_in(caller, token).await;
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
         assert!(cookie.ends_with("; Path=/api/admin; HttpOnly; SameSite=Strict"), "{cookie}");

@@ -14,6 +14,7 @@ mod flagship;
 mod generations;
 mod guard;
 mod inputs;
+mod jobs;
 mod kept;
 mod models;
 mod new_plugins;

@@ -1,5 +1,6 @@
 //! `/api/admin`: everything in here but the sign-in lies behind the gate.
 
+mod jobs;
 mod models;
 mod plugins;
 mod session;
@@ -29,6 +30,14 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(session::sign_out))
         .routes(routes!(models::overview))
         .routes(routes!(plugins::list))
+        .routes(routes!(jobs::kinds))
+        .routes(routes!(jobs::check))
+        .routes(routes!(jobs::list, jobs::create))
+        .routes(routes!(jobs::read, jobs::remove))
+        .routes(routes!(jobs::stop))
+        .routes(routes!(jobs::resume))
+        .routes(routes!(jobs::log))
+        .routes(routes!(jobs::events))
         .layer(DefaultBodyLimit::max(MAX_JSON))
 }
 
