@@ -3,5 +3,6 @@
 pub mod admin;
 pub mod conversations;
 pub mod jobs;
+pub mod generations;
 pub mod openai;
 pub mod plugins;
