@@ -2,7 +2,7 @@
 
 pub mod admin;
 pub mod conversations;
-pub mod jobs;
 pub mod generations;
+pub mod jobs;
 pub mod openai;
 pub mod plugins;

@@ -8,9 +8,12 @@ try {
   // Storage is switched off: the system's colours it is.
 }
 
+// Administration is a module of its own: whoever converses does not wait for it.
+const name = /^\/admin(\/|$)/.test(location.pathname) ? "admin" : "app";
+
 try {
-  const { default: init } = await import("/app.js");
-  await init({ module_or_path: "/app_bg.wasm" });
+  const { default: init } = await import(`/${name}.js`);
+  await init({ module_or_path: `/${name}_bg.wasm` });
 } catch (error) {
   const words = document.getElementById("shell-words");
   if (words) words.textContent = `The app could not be loaded (${error.message}). Reload the page to try again.`;

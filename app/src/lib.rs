@@ -12,7 +12,7 @@
 //! | `tray` | inputs on their way into a question |
 //! | `controls` | the closed set of input controls |
 //! | `components` | the page, a file a part |
-//! | `admin` | the pages of administration, an app of their own under `/admin` |
+//! | `admin` | the pages of administration under `/admin`, in a module of their own |
 
 pub mod logic;
 
@@ -41,14 +41,23 @@ mod store;
 #[cfg(target_arch = "wasm32")]
 mod tray;
 
-/// Puts the app into the page and takes the loading shell away.
+/// Puts the conversations into the page. Nothing here may reach [`admin`]: the linker then leaves it out of their module.
 #[cfg(target_arch = "wasm32")]
-pub fn start() {
+pub fn start_conversations() {
+    begin();
+    leptos::mount::mount_to_body(components::App);
+}
+
+/// Puts administration into the page.
+#[cfg(target_arch = "wasm32")]
+pub fn start_administration() {
+    begin();
+    leptos::mount::mount_to_body(admin::App);
+}
+
+/// What both modules begin with: errors go to the console, and the loading shell goes away.
+#[cfg(target_arch = "wasm32")]
+fn begin() {
     console_error_panic_hook::set_once();
     browser::remove_shell();
-    // Two apps in one module: neither has any use for what the other one loads and watches.
-    match logic::admin_page::AdminPage::of(&browser::path()) {
-        Some(page) => leptos::mount::mount_to_body(move || admin::app(page)),
-        None => leptos::mount::mount_to_body(components::App),
-    }
 }

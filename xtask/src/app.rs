@@ -1,4 +1,4 @@
-//! The browser app: compiled to wasm, bound by wasm-bindgen, compressed, laid into `target/app`.
+//! The browser app: its modules compiled to wasm, bound by wasm-bindgen, compressed, laid into `target/app`.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,10 @@ use crate::shell;
 const DIST: &str = "target/app";
 const PROFILE: &str = "wasm-release";
 
-/// Most bytes of the wasm module after brotli (a bar of the project).
+/// Program and module: the conversations, and administration.
+const MODULES: &[(&str, &str)] = &[("jnana-app", "app"), ("jnana-admin", "admin")];
+
+/// Most bytes of a wasm module after brotli (a bar of the project).
 const MAX_WASM_BROTLI: u64 = 350 * 1024;
 
 /// Builds the app as users get it.
@@ -23,23 +26,30 @@ pub fn build() -> Result<()> {
         "--profile",
         PROFILE,
     ]))?;
-    let wasm = format!("target/wasm32-unknown-unknown/{PROFILE}/jnana-app.wasm");
     let dist = Path::new(DIST);
     if dist.exists() {
         fs::remove_dir_all(dist)?;
     }
     copy_folder(Path::new("app/public"), dist)?;
+    for (program, module) in MODULES {
+        bind(program, module, dist)?;
+    }
+    compress_folder(dist)?;
+    MODULES.iter().try_for_each(|(_, module)| check_size(&dist.join(format!("{module}_bg.wasm.br"))))
+}
+
+/// Lays a module and the script that loads it into `dist`.
+fn bind(program: &str, module: &str, dist: &Path) -> Result<()> {
+    let wasm = format!("target/wasm32-unknown-unknown/{PROFILE}/{program}.wasm");
     Bindgen::new()
         .input_path(&wasm)
         .web(true)?
         .typescript(false)
         .remove_name_section(true)
         .remove_producers_section(true)
-        .out_name("app")
+        .out_name(module)
         .generate(dist)
-        .with_context(|| format!("wasm-bindgen could not bind {wasm}"))?;
-    compress_folder(dist)?;
-    check_size(&dist.join("app_bg.wasm.br"))
+        .with_context(|| format!("wasm-bindgen could not bind {wasm}"))
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
@@ -76,7 +86,8 @@ fn compress_folder(folder: &Path) -> Result<()> {
 
 fn check_size(wasm: &Path) -> Result<()> {
     let bytes = fs::metadata(wasm)?.len();
-    println!("wasm: {} KB after brotli (at most {} KB)", bytes / 1024, MAX_WASM_BROTLI / 1024);
-    anyhow::ensure!(bytes <= MAX_WASM_BROTLI, "the app has grown over its limit");
+    let name = wasm.display();
+    println!("{name}: {} KB (at most {} KB)", bytes / 1024, MAX_WASM_BROTLI / 1024);
+    anyhow::ensure!(bytes <= MAX_WASM_BROTLI, "{name} has grown over its limit");
     Ok(())
 }

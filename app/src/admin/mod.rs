@@ -14,9 +14,10 @@ use crate::logic::admin_page::AdminPage;
 use crate::settings::Settings;
 use desk::{Desk, Gate, use_desk};
 
-/// The whole of administration, with this page shown first.
-pub(crate) fn app(page: AdminPage) -> impl IntoView {
-    let desk = Desk::new(page);
+/// The whole of administration, with the page of the address shown first.
+#[component]
+pub(crate) fn App() -> impl IntoView {
+    let desk = Desk::new(AdminPage::of(&browser::path()).unwrap_or(AdminPage::Models));
     provide_context(desk);
     Settings::load().apply();
     keep_title(desk);

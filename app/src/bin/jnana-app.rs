@@ -1,8 +1,8 @@
-//! Entry point of the browser app. Run natively it only says what it is.
+//! Entry point of the conversations' module. Run natively it only says what it is.
 
 #[cfg(target_arch = "wasm32")]
 fn main() {
-    jnana_app::start();
+    jnana_app::start_conversations();
 }
 
 #[cfg(not(target_arch = "wasm32"))]
