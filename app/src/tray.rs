@@ -14,8 +14,6 @@ use crate::logic::words;
 use crate::store::Store;
 use crate::{api, browser, controls};
 
-const KEPT_KEY: &str = "jnana.tray";
-
 /// Where an input stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -98,9 +96,9 @@ pub(crate) struct Tray {
 }
 
 impl Tray {
-    /// A tray with what an earlier visit of the page had left unsent.
-    pub(crate) fn new(store: Store) -> Self {
-        let kept = browser::stored(KEPT_KEY).and_then(|json| serde_json::from_str::<Vec<Kept>>(&json).ok());
+    /// A tray with what an earlier visit of the page had left unsent; the browser keeps it under `key`.
+    pub(crate) fn new(store: Store, key: &'static str) -> Self {
+        let kept = browser::stored(key).and_then(|json| serde_json::from_str::<Vec<Kept>>(&json).ok());
         let items: Vec<Item> =
             (1..).zip(kept.unwrap_or_default()).map(|(key, kept)| kept.into_item(key)).collect();
         let tray = Self {
@@ -114,7 +112,7 @@ impl Tray {
         Effect::new(move |_| {
             let kept = tray.items.with(|items| items.iter().filter_map(Kept::of).collect::<Vec<_>>());
             if let Ok(json) = serde_json::to_string(&kept) {
-                browser::store(KEPT_KEY, &json);
+                browser::store(key, &json);
             }
         });
         tray

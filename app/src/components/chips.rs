@@ -9,7 +9,7 @@ use crate::tray::{Item, Stage, Tray};
 
 /// All inputs in order.
 #[component]
-pub(super) fn Chips(tray: Tray) -> impl IntoView {
+pub(crate) fn Chips(tray: Tray) -> impl IntoView {
     view! {
         <ul class="chips" aria-label="Attached" hidden=move || tray.items.with(Vec::is_empty)>
             <For each=move || tray.items.get() key=|item| item.key

@@ -1,7 +1,6 @@
 //! Where a question is made: text, inputs, send and stop.
 
 use jnana_api::conversations::Part;
-use jnana_api::plugins::{PluginInfo, PluginState};
 use leptos::html;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -9,9 +8,10 @@ use web_sys::{ClipboardEvent, KeyboardEvent};
 
 use super::chips::Chips;
 use super::icons;
+use super::input_buttons::InputButtons;
 use crate::controls::ControlPanel;
 use crate::store::{Link, Store, use_store};
-use crate::tray::{Stage, Tray, offered};
+use crate::tray::{Stage, Tray};
 use crate::{actions, browser};
 
 const DRAFT_KEY: &str = "jnana.draft";
@@ -173,39 +173,6 @@ fn MessageField(draft: Draft) -> impl IntoView {
             prop:value=draft.text on:input=move |event| draft.set_text(event_target_value(&event))
             on:keydown=keydown on:paste=paste></textarea>
     }
-}
-
-/// A button for every plugin that has an input to offer.
-#[component]
-fn InputButtons(tray: Tray) -> impl IntoView {
-    let store = use_store();
-    let plugins = Memo::new(move |_| store.plugins.with(|plugins| offered(plugins)));
-    view! {
-        <div class="input-buttons" role="group" aria-label="Inputs">
-            {move || plugins.get().into_iter().map(|plugin| view! { <InputButton plugin tray/> }).collect_view()}
-        </div>
-    }
-}
-
-#[component]
-fn InputButton(plugin: PluginInfo, tray: Tray) -> impl IntoView {
-    let Some(ui) = plugin.manifest.map(|manifest| manifest.ui) else { return ().into_any() };
-    let id = StoredValue::new(plugin.id);
-    let (is_failed, title) = match plugin.state {
-        PluginState::Failed { reason } => (true, reason),
-        _ if plugin.status.is_empty() => (false, ui.help),
-        _ => (false, plugin.status),
-    };
-    let is_open = move || tray.open.with(|open| id.with_value(|id| open.as_ref() == Some(id)));
-    view! {
-        <button type="button" class="input-button" class:is-failed=is_failed
-            aria-label=ui.label.clone() title=title
-            aria-expanded=move || is_open().to_string() on:click=move |_| id.with_value(|id| tray.toggle(id))>
-            <span class="emoji" aria-hidden="true">{ui.icon}</span>
-            <span class="label">{ui.label.clone()}</span>
-        </button>
-    }
-    .into_any()
 }
 
 #[component]

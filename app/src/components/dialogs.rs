@@ -1,9 +1,9 @@
-//! Dialogs over the page; the browser keeps the focus inside and closes them on Escape.
+//! The dialogs of the conversations.
 
 use jnana_api::conversations::Summary;
-use leptos::html;
 use leptos::prelude::*;
 
+use super::modal::{Modal, close};
 use super::settings_dialog::SettingsDialog;
 use crate::actions;
 use crate::store::{Dialog, use_store};
@@ -21,36 +21,6 @@ pub(super) fn Dialogs() -> impl IntoView {
     }
 }
 
-/// A modal dialog with a heading. Closing it in any way takes it off the page.
-#[component]
-pub(super) fn Modal(title: &'static str, children: Children) -> impl IntoView {
-    let store = use_store();
-    let dialog = NodeRef::<html::Dialog>::new();
-    Effect::new(move |_| {
-        if let Some(dialog) = dialog.get()
-            && !dialog.open()
-        {
-            drop(dialog.show_modal());
-        }
-    });
-    view! {
-        <dialog class="dialog" node_ref=dialog aria-labelledby="dialog-title"
-            on:close=move |_| store.dialog.set(None)>
-            <h2 id="dialog-title">{title}</h2>
-            {children()}
-        </dialog>
-    }
-}
-
-/// Closes the open dialog as Escape would, so that the focus goes back to where it was.
-pub(super) fn close() {
-    use wasm_bindgen::JsCast;
-    let open = document().query_selector("dialog[open]").ok().flatten();
-    if let Some(dialog) = open.and_then(|dialog| dialog.dyn_into::<web_sys::HtmlDialogElement>().ok()) {
-        dialog.close();
-    }
-}
-
 #[component]
 fn RenameDialog(summary: Summary) -> impl IntoView {
     let store = use_store();
@@ -65,7 +35,7 @@ fn RenameDialog(summary: Summary) -> impl IntoView {
         }
     };
     view! {
-        <Modal title="Rename the conversation">
+        <Modal title="Rename the conversation" closed=move || store.dialog.set(None)>
             <form on:submit=save>
                 <label class="form-row">
                     <span>"Title"</span>
@@ -90,7 +60,7 @@ fn DeleteDialog(summary: Summary) -> impl IntoView {
         close();
     };
     view! {
-        <Modal title="Delete the conversation?">
+        <Modal title="Delete the conversation?" closed=move || store.dialog.set(None)>
             <p>"“"{summary.title}"” and everything in it will be gone for good."</p>
             <div class="panel-row end">
                 <button type="button" on:click=|_| close()>"Keep"</button>

@@ -1,15 +1,17 @@
 //! The page, a file a part.
 
 mod answer;
-mod chips;
+pub(crate) mod chips;
 mod composer;
 mod details;
 mod dialogs;
 pub(crate) mod icons;
+pub(crate) mod input_buttons;
 mod input_part;
-mod notices;
+pub(crate) mod modal;
+pub(crate) mod notices;
 mod question;
-mod rich_text;
+pub(crate) mod rich_text;
 mod settings_dialog;
 mod sidebar;
 mod thread;
@@ -23,11 +25,14 @@ use crate::store::{Route, Store, use_store};
 use crate::tray::Tray;
 use crate::{actions, browser, follow, link};
 
+/// Where the browser keeps what a question has attached and was not sent yet.
+const TRAY_KEY: &str = "jnana.tray";
+
 /// The whole page.
 #[component]
 pub(crate) fn App() -> impl IntoView {
     let store = Store::new();
-    let tray = Tray::new(store);
+    let tray = Tray::new(store, TRAY_KEY);
     provide_context(store);
     provide_context(tray);
     store.settings.with_untracked(crate::settings::Settings::apply);

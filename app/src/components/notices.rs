@@ -46,7 +46,7 @@ fn TokenForm() -> impl IntoView {
 
 /// A notice that goes away by itself.
 #[component]
-pub(super) fn Toast() -> impl IntoView {
+pub(crate) fn Toast() -> impl IntoView {
     let store = use_store();
     view! {
         <div class="toast-place" role="status">
@@ -65,7 +65,7 @@ pub(super) fn Toast() -> impl IntoView {
 
 /// Speaks to screen readers: answers sentence by sentence, steps and results.
 #[component]
-pub(super) fn LiveRegion() -> impl IntoView {
+pub(crate) fn LiveRegion() -> impl IntoView {
     let store = use_store();
     view! { <div class="sr" id="announcer" aria-live="polite" aria-atomic="true">{store.announcement}</div> }
 }

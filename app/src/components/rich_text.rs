@@ -10,7 +10,7 @@ use crate::store::use_store;
 
 /// Markdown, safe to show (see [`markdown`]).
 #[component]
-pub(super) fn RichText(text: Memo<String>) -> impl IntoView {
+pub(crate) fn RichText(text: Memo<String>) -> impl IntoView {
     let store = use_store();
     let blocks = Memo::new(move |_| text.with(|text| markdown::blocks(text)));
     let copy_code = move |event: MouseEvent| {

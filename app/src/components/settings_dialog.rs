@@ -3,8 +3,8 @@
 use jnana_api::plugins::{PluginInfo, PluginState};
 use leptos::prelude::*;
 
-use super::dialogs::{Modal, close};
 use super::input_part::badge;
+use super::modal::{Modal, close};
 use crate::settings::{Settings, Theme};
 use crate::store::use_store;
 
@@ -15,7 +15,7 @@ pub(super) fn SettingsDialog() -> impl IntoView {
     let theme = store.settings.with_untracked(|settings| settings.theme);
     let choices = [(Theme::System, "As the system"), (Theme::Light, "Light"), (Theme::Dark, "Dark")];
     view! {
-        <Modal title="Settings">
+        <Modal title="Settings" closed=move || store.dialog.set(None)>
             <label class="form-row">
                 <span>"Colours"</span>
                 <select on:change=move |event| {

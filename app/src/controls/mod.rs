@@ -8,7 +8,7 @@ mod camera;
 mod canvas;
 mod devices;
 pub(crate) mod file;
-mod form;
+pub(crate) mod form;
 mod frame;
 mod microphone;
 mod recorder;
