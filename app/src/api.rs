@@ -2,6 +2,8 @@
 
 pub(crate) mod admin;
 
+use std::marker::PhantomData;
+
 use jnana_api::admin::{CSRF_HEADER, SIGN_IN_CODE};
 use jnana_api::conversations::{
     BlobRef, Conversation, ConversationPatch, GenerationEvent, NewMessage, Posted, Status, Summary,
@@ -119,25 +121,27 @@ pub(crate) async fn stop(id: &str, message: &str) -> Result<()> {
 }
 
 /// Opens the events of an answer from number `after` + 1 on.
-pub(crate) async fn events(id: &str, message: &str, after: u64, signal: &AbortSignal) -> Result<EventStream> {
+pub(crate) async fn events(
+    id: &str,
+    message: &str,
+    after: u64,
+    signal: &AbortSignal,
+) -> Result<EventStream<GenerationEvent>> {
     let path = format!("{}/events?after={after}", message_path(id, message));
-    let response = send(Call { signal: Some(signal), ..Call::get(&path) }).await?;
-    let stream = response.body().ok_or_else(|| unreadable(&path, "it has no body"))?;
-    let reader = ReadableStreamDefaultReader::new(&stream)
-        .map_err(|error| unreadable(&path, &browser::message(&error)))?;
-    Ok(EventStream { reader, parser: Parser::default(), path })
+    stream(Call { signal: Some(signal), ..Call::get(&path) }).await
 }
 
-/// The events of an answer as they come.
-pub(crate) struct EventStream {
+/// Events as they come.
+pub(crate) struct EventStream<T> {
     reader: ReadableStreamDefaultReader,
     parser: Parser,
     path: String,
+    events: PhantomData<T>,
 }
 
-impl EventStream {
+impl<T: DeserializeOwned> EventStream<T> {
     /// The next events; keep-alives give an empty list, the end of the stream `None`.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<GenerationEvent>>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<T>>> {
         let chunk = JsFuture::from(self.reader.read()).await.map_err(|_| Failure::Gone)?;
         let chunk: ReadableStreamReadResult = chunk.unchecked_into();
         if chunk.get_done().unwrap_or(true) {
@@ -153,6 +157,15 @@ impl EventStream {
             .collect::<Result<_>>()
             .map(Some)
     }
+}
+
+async fn stream<T>(call: Call<'_>) -> Result<EventStream<T>> {
+    let path = call.path.to_owned();
+    let response = send(call).await?;
+    let body = response.body().ok_or_else(|| unreadable(&path, "it has no body"))?;
+    let reader = ReadableStreamDefaultReader::new(&body)
+        .map_err(|error| unreadable(&path, &browser::message(&error)))?;
+    Ok(EventStream { reader, parser: Parser::default(), path, events: PhantomData })
 }
 
 struct Call<'a> {

@@ -47,6 +47,12 @@ pub(crate) fn now() -> f64 {
     Date::now()
 }
 
+/// A time (Unix milliseconds) as people here write it.
+#[allow(clippy::cast_precision_loss)] // times of this century
+pub(crate) fn local_time(time: i64) -> String {
+    Date::new(&JsValue::from_f64(time as f64)).to_locale_string("default", &JsValue::UNDEFINED).into()
+}
+
 /// Whole local days between a time (Unix milliseconds) and today.
 #[allow(clippy::cast_possible_truncation)] // days since 1970
 pub(crate) fn days_ago(time: f64) -> i64 {

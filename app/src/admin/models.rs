@@ -1,17 +1,23 @@
-//! What is loaded: the model, its memory, its work.
+//! What is loaded: the model, its memory, its work; what served before, and what could serve next.
 
 use jnana_api::admin::{MemoryFigures, ModelsOverview, RequestFigures};
 use leptos::prelude::*;
 
+use super::candidates::Candidates;
 use super::desk::use_desk;
 use super::fact;
+use super::generations::Serving;
 use crate::logic::words;
 
 /// The page.
 #[component]
 pub(super) fn Models() -> impl IntoView {
     let desk = use_desk();
-    move || desk.models.get().map(|overview| view! { <Overview overview/> })
+    view! {
+        {move || desk.models.get().map(|overview| view! { <Overview overview/> })}
+        <Serving/>
+        <Candidates/>
+    }
 }
 
 #[component]

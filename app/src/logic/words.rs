@@ -10,6 +10,18 @@ pub fn duration(milliseconds: u64) -> String {
     }
 }
 
+/// A time that nobody knows exactly: `less than a minute`, `about 12 min`, `about 3 h 20 min`, `about 2 days`.
+#[must_use]
+pub fn rough_duration(milliseconds: u64) -> String {
+    let minutes = milliseconds.div_ceil(60_000);
+    match minutes {
+        0..=1 => "less than a minute".to_owned(),
+        2..60 => format!("about {minutes} min"),
+        60..2_880 => format!("about {} h {} min", minutes / 60, minutes % 60),
+        _ => format!("about {} days", minutes / 1_440),
+    }
+}
+
 /// Seconds of a recording as `0:07`.
 #[must_use]
 pub fn clock(seconds: u64) -> String {
@@ -66,6 +78,20 @@ mod tests {
         assert_eq!(duration(2_449), "2.4 s");
         assert_eq!(duration(65_900), "1 min 05 s");
         assert_eq!(clock(67), "1:07");
+    }
+
+    #[test]
+    fn rough_durations() {
+        let shown = [0, 59_000, 61_000, 3_540_000, 12_000_000, 200_000_000].map(rough_duration);
+        let words = [
+            "less than a minute",
+            "less than a minute",
+            "about 2 min",
+            "about 59 min",
+            "about 3 h 20 min",
+            "about 2 days",
+        ];
+        assert_eq!(shown, words);
     }
 
     #[test]

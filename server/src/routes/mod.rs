@@ -88,7 +88,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(page::index))
         .route("/c/{id}", get(page::index))
         .route("/admin", get(page::index))
-        .route("/admin/{page}", get(page::index))
+        .route("/admin/{*place}", get(page::index))
         .fallback(page::asset)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))

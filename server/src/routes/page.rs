@@ -9,7 +9,7 @@ use crate::error::ApiError;
 /// Name and bytes, sorted by name; `x.br` is `x` compressed.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/app.rs"));
 
-/// `GET /`, `/c/{id}`, `/admin` and `/admin/{page}`: the page.
+/// `GET /`, `/c/{id}`, `/admin` and whatever is below it: the page.
 pub(super) async fn index(headers: HeaderMap) -> Result<Response, ApiError> {
     file("index.html", &headers).ok_or_else(|| ApiError::internal("the program holds no page"))
 }
