@@ -58,7 +58,7 @@ impl Answers {
         match kind {
             TrialEventKind::Progress { text } => answer.progress = text,
             TrialEventKind::Text { text } => answer.text.push_str(&text),
-            TrialEventKind::End { details } => answer.details = Some(details),
+            TrialEventKind::End { details } => answer.details = Some(*details),
             TrialEventKind::Failed { error } => answer.error = Some(error),
         }
     }
