@@ -1,3 +1,4 @@
+import AxeBuilder from '@axe-core/playwright';
 import { expect, type Locator, type Page } from '@playwright/test';
 import type { Server } from './server.js';
 
@@ -35,6 +36,12 @@ export class Admin {
     await this.signInButton.click();
   }
 
+  /** Goes to a page by the navigation. */
+  async go(name: 'Models' | 'Training' | 'Plugins'): Promise<void> {
+    await this.navigation.getByRole('link', { name }).click();
+    await expect(this.title(name)).toBeFocused();
+  }
+
   title(name: string): Locator {
     return this.page.getByRole('heading', { level: 1, name, exact: true });
   }
@@ -48,4 +55,23 @@ export class Admin {
   fact(within: Locator, name: string): Locator {
     return within.locator('dl > div').filter({ has: this.page.getByText(name, { exact: true }) }).getByRole('definition');
   }
+}
+
+/** Nothing serious for axe, and nothing to scroll sideways. */
+export async function isInOrder(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  expect(serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+  const overflow = await page.evaluate(() => {
+    const boxes = [document.documentElement, ...document.querySelectorAll('.admin, .admin-door')];
+    return Math.max(...boxes.map((box) => box.scrollWidth - box.clientWidth));
+  });
+  expect(overflow).toBe(0);
+}
+
+/** Goes to something with the keyboard alone. */
+export async function tabTo(page: Page, target: Locator, key = 'Tab', most = 12): Promise<void> {
+  const isThere = () => target.evaluate((element) => element === document.activeElement);
+  for (let steps = 0; steps < most && !(await isThere()); steps++) await page.keyboard.press(key);
+  await expect(target).toBeFocused();
 }

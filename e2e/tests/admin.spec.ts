@@ -1,6 +1,4 @@
-import AxeBuilder from '@axe-core/playwright';
-import type { Locator, Page } from '@playwright/test';
-import { Admin } from '../admin.js';
+import { Admin, isInOrder, tabTo } from '../admin.js';
 import { Chat, expect, test } from '../fixtures.js';
 import { Server } from '../server.js';
 
@@ -16,11 +14,10 @@ test('an operator signs in, sees what runs here, and signs out', async ({ chat, 
   await expect(admin.fact(admin.part('Memory'), 'Whole process')).toHaveText(/^\d+\.\d [MG]B$/);
   await expect(admin.fact(admin.part('Requests'), 'Finished')).toHaveText(/^[1-9]\d*$/);
 
-  await admin.navigation.getByRole('link', { name: 'Plugins' }).click();
-  await expect(admin.title('Plugins')).toBeFocused();
+  await admin.go('Plugins');
   await expect(page).toHaveURL(`${server.url}/admin/plugins`);
   const plugins = page.getByRole('article');
-  await expect(plugins).toHaveCount(2);
+  await expect(plugins.first()).toBeVisible();
   for (const plugin of await plugins.all()) {
     await expect(plugin.getByText('ready', { exact: true })).toBeVisible();
     await expect(admin.fact(plugin, 'Calls')).toHaveText(/^\d+$/);
@@ -36,6 +33,29 @@ test('an operator signs in, sees what runs here, and signs out', async ({ chat, 
   await expect(model).toHaveCount(0);
   await page.reload();
   await expect(admin.token).toBeVisible();
+});
+
+test('a folder that may not serve is refused in words, and every generation says what it is made of', async ({ page, server }) => {
+  const admin = new Admin(page, server);
+  await admin.signIn();
+  const generations = admin.part('Generations');
+  await expect(admin.fact(generations, 'Core, sha256')).toHaveText(/^[0-9a-f]{64}$/);
+  await expect(generations.getByRole('button', { name: 'Roll back' })).toHaveCount(0);
+  await page.getByLabel('Folder on the server').fill('/etc');
+  await page.getByRole('button', { name: 'Load', exact: true }).click();
+  await expect(page.getByRole('alert')).toContainText('/etc');
+  await page.getByRole('button', { name: 'Dismiss' }).click();
+  await expect(page.getByRole('alert')).toHaveCount(0);
+});
+
+test('whoever converses does not load administration', async ({ chat, page, server }) => {
+  const loaded = () => page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname));
+  await expect(chat.message).toBeVisible();
+  expect(await loaded()).toContain('/app_bg.wasm');
+  expect(await loaded()).not.toContain('/admin_bg.wasm');
+  await new Admin(page, server).open();
+  expect(await loaded()).toContain('/admin_bg.wasm');
+  expect(await loaded()).not.toContain('/app_bg.wasm');
 });
 
 test('figures follow what happens', async ({ context, page, server }) => {
@@ -128,26 +148,14 @@ for (const colorScheme of ['light', 'dark'] as const) {
       await admin.signIn();
       await expect(admin.part('Requests')).toBeVisible();
       await isInOrder(page);
-      await admin.navigation.getByRole('link', { name: 'Plugins' }).click();
-      await expect(page.getByRole('article')).toHaveCount(2);
+      await expect(admin.part('Candidates').getByText(/nothing is loaded/i)).toBeVisible();
+      await isInOrder(page);
+      await admin.go('Training');
+      await expect(page.getByLabel('Kind of job')).toBeVisible();
+      await isInOrder(page);
+      await admin.go('Plugins');
+      await expect(page.getByRole('article').first()).toBeVisible();
       await isInOrder(page);
     });
   }
-}
-
-async function isInOrder(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  expect(serious.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
-  const overflow = await page.evaluate(() => {
-    const boxes = [document.documentElement, ...document.querySelectorAll('.admin, .admin-door')];
-    return Math.max(...boxes.map((box) => box.scrollWidth - box.clientWidth));
-  });
-  expect(overflow).toBe(0);
-}
-
-async function tabTo(page: Page, target: Locator, key: string): Promise<void> {
-  const isThere = () => target.evaluate((element) => element === document.activeElement);
-  for (let steps = 0; steps < 12 && !(await isThere()); steps++) await page.keyboard.press(key);
-  await expect(target).toBeFocused();
 }
