@@ -31,6 +31,9 @@ pub struct Status {
     /// Things a person should know, such as an untrained projector's.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// Unix milliseconds of the start: another one means that the program was started again, however briefly it was gone.
+    #[serde(default)]
+    pub started_ms: i64,
 }
 
 /// The serving model.

@@ -35,14 +35,17 @@ pub(crate) fn watch(store: Store) {
 async fn ask(store: Store) {
     match api::status().await {
         Ok(status) => {
-            let is_first = store.status.with_untracked(Option::is_none);
+            let started = store.status.with_untracked(|known| known.as_ref().map(|known| known.started_ms));
+            let is_first = started.is_none();
+            let is_another = started.is_some_and(|started| started != status.started_ms);
             if store.status.with_untracked(|known| known.as_ref() != Some(&status)) {
                 store.status.set(Some(status));
             }
             if is_first && store.link.get_untracked() == Link::Up {
                 actions::load_all(store);
             }
-            if store.link.get_untracked() == Link::Gone {
+            // A start takes less time than passes between two questions.
+            if is_another || store.link.get_untracked() == Link::Gone {
                 welcome_back(store);
             }
         }

@@ -24,5 +24,5 @@ pub(super) async fn status(State(app): State<App>) -> Result<Json<Status>, ApiEr
         }
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Json(Status { version, model: assistant.model.info.clone(), notices }))
+    Ok(Json(Status { version, model: assistant.model.info.clone(), notices, started_ms: app.started_ms }))
 }
