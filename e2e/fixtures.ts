@@ -34,6 +34,21 @@ export class Chat {
     await this.send.click();
   }
 
+  /** Asks, and tells how long the answer's text was in the frames in which it grew: an answer may be over within a second. */
+  async growth(question: string): Promise<number[]> {
+    const lengths = this.page.evaluate(async () => {
+      const frame = () => new Promise(requestAnimationFrame);
+      const isGrowing = () => document.querySelector('button[aria-label="Stop"]') !== null;
+      const length = () => [...document.querySelectorAll('[role="log"] .rich')].at(-1)?.textContent?.length ?? 0;
+      const seen = new Set<number>();
+      while (!isGrowing()) await frame();
+      for (; isGrowing(); await frame()) seen.add(length());
+      return [...seen].filter((length) => length > 0);
+    });
+    await this.ask(question);
+    return lengths;
+  }
+
   /** The newest answer. */
   answer(): Locator {
     return this.thread.getByRole('article', { name: /answer/i }).last();

@@ -10,7 +10,7 @@ async function sent(chat: Chat): Promise<{ hash: string; mime: string }> {
   await expect(chat.attached()).toContainText('49 positions');
   await chat.ask('What do you see?');
   await expect(chat.question().getByRole('img')).toBeVisible();
-  await chat.stop.click();
+  await chat.answered();
   const [question] = (await chat.stored()).messages;
   return question.parts.find((part) => part.blob)!.blob!;
 }
