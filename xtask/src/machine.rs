@@ -19,6 +19,8 @@ pub enum Need {
     Browser,
     /// Programs that make pictures and speech for tests.
     Media,
+    /// Programs that the book's commands call.
+    Book,
 }
 
 /// A program that shows whether a Debian package is there. `libclang.so` is looked for by its own rule.
@@ -34,6 +36,7 @@ const PACKAGES: &[(Need, &str, &[&str])] = &[
     (Need::Browser, "chromium", &["chromium", "fonts-noto-color-emoji"]),
     (Need::Media, "ffmpeg", &["ffmpeg"]),
     (Need::Media, "espeak-ng", &["espeak-ng"]),
+    (Need::Book, "curl", &["curl"]),
 ];
 
 /// Installs what is missing, or says what a person has to install.

@@ -29,7 +29,7 @@ pub fn run(only: &[Suite]) -> Result<()> {
     let suites = Suite::value_variants().iter().filter(|suite| wanted(**suite)).count();
     let mut stages = Stages::new(5 + suites);
     stages.stage("what the machine needs", || {
-        machine::prepare(&[Need::Wasm, Need::Native, Need::Pip, Need::Browser, Need::Media])
+        machine::prepare(&[Need::Wasm, Need::Native, Need::Pip, Need::Browser, Need::Media, Need::Book])
     })?;
     stages.stage("house rules", tidy::run)?;
     stages.stage("browser app", app::build)?;
