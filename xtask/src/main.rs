@@ -2,6 +2,7 @@
 
 mod app;
 mod bench;
+mod book;
 mod build;
 mod cuda;
 mod data;

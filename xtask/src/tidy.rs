@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{proofs, shell};
+use crate::{book, proofs, shell};
 
 /// Project crates that each crate may depend on; a crate that is not listed may not exist.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -74,6 +74,7 @@ pub fn run() -> Result<()> {
     let files = tracked_files()?;
     let mut breaches = dependencies()?;
     breaches.extend(proofs::missing(&files)?);
+    breaches.extend(book::breaches(&files)?);
     for file in &files {
         let bytes = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
         breaches.extend(too_large(file, bytes));
