@@ -218,6 +218,6 @@ pub enum Code {
     Resource,
     /// The caller cancelled.
     Cancelled,
-    /// The plugin is to blame: a 500.
+    /// The plugin is to blame: a 502.
     Internal,
 }
