@@ -7,6 +7,7 @@
 //! | `POST /api/admin/sign-out` | – | 204 |
 //! | `GET /api/admin/models` | – | [`ModelsOverview`] |
 //! | `GET /api/admin/plugins` | – | `Vec<`[`PluginReport`]`>` |
+//! | `…/candidates`, `…/generations` | | see [`generations`](crate::generations) |
 //!
 //! All but the first need the cookie, on loopback too. What changes something (any method but GET and HEAD) needs
 //! [`Session::csrf`] in the header [`CSRF_HEADER`] besides.

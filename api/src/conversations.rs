@@ -18,6 +18,8 @@
 //! | `GET /api/conversations/{id}/messages/{mid}/events?after=N` | – | SSE of [`GenerationEvent`] |
 //! | `POST /api/conversations/{id}/messages/{mid}/stop` | – | 204 |
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What is running here.
@@ -216,6 +218,42 @@ pub struct Details {
     pub total_ms: u64,
     /// Model id.
     pub model: String,
+    /// Id of the generation of weights that made it; empty in messages of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generation: String,
+    /// Hashes of those weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightHashes>,
+    /// What each plugin took for the inputs of the prompt, in the order of their first use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins: Vec<PluginTime>,
+}
+
+/// sha256 of weights that work together, in hex. Of weights in several files it is that of what `sha256sum` prints for them
+/// in the order of their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WeightHashes {
+    /// The core's.
+    pub core: String,
+    /// The adapter's, where one runs beside the core: of its matrices, as the trainer's `pack` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// The projectors', by the id of the plugin that they are for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projectors: BTreeMap<String, String>,
+}
+
+/// What a plugin took for one prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PluginTime {
+    /// Plugin id.
+    pub plugin: String,
+    /// Inputs that it was asked about.
+    pub inputs: u32,
+    /// Milliseconds for all of them together; those whose embeddings were still there took none.
+    pub ms: u64,
 }
 
 /// One part of a prompt.

@@ -2,5 +2,6 @@
 
 pub mod admin;
 pub mod conversations;
+pub mod generations;
 pub mod openai;
 pub mod plugins;
