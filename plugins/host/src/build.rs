@@ -70,6 +70,30 @@ pub(crate) fn recipe(
     }
 }
 
+/// The same library for the language model of `config`, with other settings.
+pub(crate) fn again(
+    recipe: &Recipe,
+    config: &HostConfig,
+    manifest: &Manifest,
+    settings: Map<String, Value>,
+) -> Result<Recipe, Error> {
+    let (space, width) = (config.space.clone(), config.width);
+    Ok(match recipe {
+        Recipe::Here(recipe) => Recipe::Here(native::Recipe { space, width, settings, ..recipe.clone() }),
+        Recipe::Worker(recipe) => {
+            let hello = recipe.hello.clone();
+            let sandbox = Sandbox { reads: readable(manifest, &settings), ..hello.sandbox };
+            Recipe::Worker(Box::new(worker::Recipe {
+                start: recipe.start.clone(),
+                library: recipe.library.again().map_err(Error::io("sharing the library of", &manifest.id))?,
+                hello: worker::Hello { space, width, settings, sandbox, ..hello },
+                lanes: recipe.lanes,
+                faults: Arc::clone(&recipe.faults),
+            }))
+        }
+    })
+}
+
 /// What a plugin may read beside the system's own files: its models, and, if it says that it needs the file system, every
 /// file or folder that its settings name.
 fn readable(manifest: &Manifest, settings: &Map<String, Value>) -> Vec<PathBuf> {

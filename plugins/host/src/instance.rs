@@ -7,11 +7,16 @@ use jnana_api::plugins::{Fit, Manifest, PluginState, Runs, Segment};
 use jnana_plugin_abi as abi;
 use serde_json::{Map, Value};
 
+use crate::build;
 use crate::call::{CallError, CallErrorKind, CancelFlag, EncodedRows, RawInput, Transcript};
 use crate::collect::{Accepts, Collected};
+use crate::error::Error;
 use crate::input::{self, Prepared};
+use crate::manifest::ENCODER;
 use crate::native::{Function, options_text};
+use crate::registry::HostConfig;
 use crate::runner::{Answer, Recipe, Runner};
+use crate::settings;
 use crate::statistics::{Counters, Statistics};
 use crate::tensor::Expected;
 
@@ -82,6 +87,24 @@ impl Instance {
             changed: Condvar::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// This instance where it fits the language model and the settings of `config`, else another one of the same library;
+    /// this one goes on until its last call has returned.
+    pub(crate) fn fitting(self: &Arc<Self>, config: &HostConfig) -> Result<Arc<Self>, Error> {
+        if !self.offers(ENCODER) {
+            return Ok(Arc::clone(self));
+        }
+        let (manifest, id) = (&self.manifest, self.id());
+        let given = config.settings.get(id).cloned().unwrap_or_default();
+        let resolved = settings::resolve(manifest, &given, &config.resolve_model)
+            .map_err(|reason| Error::Settings { plugin: id.to_owned(), reason })?;
+        if self.recipe.is_for(&config.space, config.width, &resolved.settings) {
+            return Ok(Arc::clone(self));
+        }
+        let recipe = build::again(&self.recipe, config, manifest, resolved.settings)?;
+        let made = Self::create(manifest.clone(), resolved.fit, recipe);
+        made.map(Arc::new).map_err(|reason| Error::Create { reason })
     }
 
     /// The plugin's id.

@@ -21,6 +21,7 @@ use crate::strings::c_string;
 const MAX_STATUS: usize = 1024;
 
 /// What every instance of a plugin in this process is made with.
+#[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) functions: Functions,
     pub(crate) services: &'static Services,

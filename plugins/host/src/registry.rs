@@ -44,11 +44,12 @@ pub struct HostConfig {
     pub scan_timeout: Duration,
 }
 
-/// The plugins of a folder. Opened once; plugins stay loaded for as long as the process lives.
+/// The plugins of a folder. Opened once; their libraries stay loaded for as long as the process lives.
 pub struct PluginHost {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Entry {
     id: String,
     file: String,
@@ -57,6 +58,7 @@ struct Entry {
     outcome: Outcome,
 }
 
+#[derive(Clone)]
 enum Outcome {
     Loaded(Arc<Instance>),
     Disabled,
@@ -86,6 +88,22 @@ impl PluginHost {
             entries.push(entry);
         }
         Ok(Self { entries })
+    }
+
+    /// The same plugins for the language model of `config`: encoders get instances of their own where its space or their
+    /// settings differ, everything else is shared. No folder is looked at, so no plugin comes or goes.
+    ///
+    /// # Errors
+    /// When an encoder refuses to be made, such as for a projector into another space.
+    pub fn fitting(&self, config: &HostConfig) -> Result<Self, Error> {
+        let fitting = |entry: &Entry| -> Result<Entry, Error> {
+            let outcome = match &entry.outcome {
+                Outcome::Loaded(instance) => Outcome::Loaded(instance.fitting(config)?),
+                other => other.clone(),
+            };
+            Ok(Entry { outcome, ..entry.clone() })
+        };
+        Ok(Self { entries: self.entries.iter().map(fitting).collect::<Result<_, _>>()? })
     }
 
     /// All plugins with where they stand, in the order of their file names.

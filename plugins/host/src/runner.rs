@@ -1,6 +1,7 @@
 //! An instance, wherever it runs: here, or in a worker.
 
 use jnana_api::plugins::Manifest;
+use serde_json::{Map, Value};
 
 use crate::call::CancelFlag;
 use crate::collect::{Accepts, Collected};
@@ -45,6 +46,17 @@ impl Recipe {
             Self::Here(recipe) => recipe.width,
             Self::Worker(recipe) => recipe.hello.width,
         }
+    }
+
+    /// Whether its instances are for this embedding space and have these settings.
+    pub(crate) fn is_for(&self, space: &str, width: u32, settings: &Map<String, Value>) -> bool {
+        let (own, given) = match self {
+            Self::Here(recipe) => ((recipe.space.as_str(), recipe.width), &recipe.settings),
+            Self::Worker(recipe) => {
+                ((recipe.hello.space.as_str(), recipe.hello.width), &recipe.hello.settings)
+            }
+        };
+        own == (space, width) && given == settings
     }
 
     /// Most calls at a time.

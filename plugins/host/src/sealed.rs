@@ -73,6 +73,11 @@ impl Sealed {
         self.memory.try_clone()
     }
 
+    /// The same library once more: for another instance.
+    pub(crate) fn again(&self) -> std::io::Result<Self> {
+        Ok(Self { memory: self.handle()?, sha256: self.sha256.clone() })
+    }
+
     /// A path to the bytes for the dynamic linker. The handle stays open for as long as the process lives: the linker
     /// knows libraries by this name, so the number in it must never be given to another file.
     pub(crate) fn into_path(self) -> PathBuf {

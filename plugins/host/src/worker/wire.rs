@@ -21,7 +21,7 @@ pub(super) const MAX_JSON: usize = 8 << 20;
 pub(super) const HEAD: usize = 12;
 
 /// The first frame on the control socket, from the host.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The manifest as the scanning child showed it; the worker must see the same.
     pub(crate) manifest: String,

@@ -210,3 +210,22 @@ fn wrong_settings_are_named() {
         assert_good_works(&host);
     }
 }
+
+#[test]
+fn an_encoder_with_other_settings_is_another_instance_beside_the_first() {
+    let mut folder = Folder::with_good();
+    folder.add_sdk();
+    let host = folder.open();
+    let mut set = |model: &str| {
+        let settings = json!({ "model": model }).as_object().unwrap().clone();
+        folder.config.settings.insert("faulty".into(), settings);
+        host.fitting(&folder.config)
+    };
+    let other = set("large").unwrap();
+    assert!(loaded(&other, "faulty").status().contains("model /models/large"));
+    assert!(!loaded(&host, "faulty").status().contains("model /models/large"));
+    let refused = set("missing").err().map(|error| error.to_string()).unwrap();
+    assert!(refused.contains("there is no model missing"), "{refused}");
+    drop(other);
+    assert_good_works(&host);
+}

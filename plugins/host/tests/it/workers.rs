@@ -8,7 +8,7 @@ use jnana_api::plugins::{PluginState, Runs, Segment};
 use jnana_plugin_host::{CallError, CallErrorKind, CancelFlag, Instance, PluginHost};
 use serde_json::{Map, json};
 
-use crate::support::{Folder, assert_good_works, info, loaded, text};
+use crate::support::{Folder, WIDTH, assert_good_works, info, loaded, text};
 
 /// A host with the good plugin and one that is asked to do wrong.
 fn with_wild(folder: &Folder) -> PluginHost {
@@ -73,6 +73,26 @@ fn a_worker_gives_what_the_plugin_gives() {
     assert_eq!(transcript.text(), r#"{"prompt":"x"} end"#);
     assert_eq!((transcript.language.as_deref(), transcript.duration), (Some("en"), 2.0));
     assert_eq!(*heard.lock().unwrap(), transcript.segments);
+}
+
+#[test]
+fn an_encoder_for_another_model_is_an_instance_of_its_own_and_ends_with_it() {
+    let mut folder = Folder::with_workers();
+    let host = folder.open();
+    let plugin = loaded(&host, "good");
+    let same = host.fitting(&folder.config).unwrap();
+    assert!(Arc::ptr_eq(&loaded(&same, "good"), &plugin));
+
+    folder.config.width += 2;
+    let wider = host.fitting(&folder.config).unwrap();
+    let other = loaded(&wider, "good");
+    let width = |plugin: &Instance| plugin.encode(text("any"), &CancelFlag::new()).unwrap().width;
+    assert_eq!((width(&plugin), width(&other)), (WIDTH, WIDTH + 2));
+    let process = pid(&other);
+    assert_ne!(pid(&plugin), process);
+    drop((wider, other));
+    wait_until("the end of the other instance", || !is_there(process));
+    assert_good_works(&host);
 }
 
 #[test]
