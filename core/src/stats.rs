@@ -52,6 +52,24 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Adds the counts and times of another engine; what is as of now stays this one's.
+    pub fn add_counts(&mut self, other: &Self) {
+        self.finished += other.finished;
+        self.cancelled += other.cancelled;
+        self.failed += other.failed;
+        self.refused += other.refused;
+        self.prompt_positions += other.prompt_positions;
+        self.reused_positions += other.reused_positions;
+        self.completion_tokens += other.completion_tokens;
+        self.proposed_tokens += other.proposed_tokens;
+        self.accepted_tokens += other.accepted_tokens;
+        self.steps += other.steps;
+        self.prefill_rows += other.prefill_rows;
+        self.decode_rows += other.decode_rows;
+        self.prefill_time += other.prefill_time;
+        self.decode_time += other.decode_time;
+    }
+
     /// Counts a step of `rows[i]` rows for `loads[i]`.
     pub(crate) fn count_step(&mut self, loads: &[Load], rows: &[usize], time: Duration) {
         let total: usize = rows.iter().sum();
