@@ -1,10 +1,13 @@
 //! How an answer was made.
 
-use jnana_api::conversations::Details;
+use jnana_api::conversations::{Details, PluginTime, WeightHashes};
 use leptos::prelude::*;
 
 use crate::logic::words;
-use crate::store::use_store;
+use crate::store::{Store, use_store};
+
+/// Digits of a hash that are shown: enough to tell weights apart.
+const DIGITS: usize = 12;
 
 /// Prompt parts, times and counts, folded away.
 #[component]
@@ -19,17 +22,13 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
         .prompt
         .iter()
         .map(|part| {
-            let source = part.source.clone();
-            let name = move || {
-                if source == "text" {
-                    "Text".to_owned()
-                } else {
-                    store.descriptor(&source).map_or_else(|| source.clone(), |ui| ui.noun)
-                }
-            };
+            let name = noun(store, part.source.clone());
             view! { <li><span>{name}</span><span>{words::count(part.positions, "position")}</span></li> }
         })
         .collect_view();
+    let plugins = (!details.plugins.is_empty()).then(|| times(store, &details.plugins));
+    let generation = (!details.generation.is_empty()).then(|| fact("Generation", details.generation.clone()));
+    let weights = details.weights.as_ref().map(|weights| hashes(store, weights));
     let guesses = (details.proposed_tokens > 0).then(|| {
         fact("Guessed rightly", format!("{} of {}", details.accepted_tokens, details.proposed_tokens))
     });
@@ -39,6 +38,7 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
             <div class="details-body">
                 <p class="details-title">"Prompt"</p>
                 <ol class="prompt">{prompt}</ol>
+                {plugins}
                 <dl>
                     {fact("Positions in all", details.prompt_positions.to_string())}
                     {fact("Reused from before", details.reused_positions.to_string())}
@@ -49,6 +49,8 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
                     {fact("Whole answer after", words::duration(details.total_ms))}
                     {fact("Ended by", ending(&details.finish_reason).to_owned())}
                     {fact("Model", details.model)}
+                    {generation}
+                    {weights}
                 </dl>
             </div>
         </details>
@@ -57,6 +59,42 @@ pub(super) fn DetailsView(details: Details) -> impl IntoView {
 
 fn fact(name: &'static str, value: String) -> impl IntoView {
     view! { <div><dt>{name}</dt><dd>{value}</dd></div> }
+}
+
+/// What people call a part of a prompt.
+fn noun(store: Store, source: String) -> impl Fn() -> String + Send + 'static {
+    move || match source.as_str() {
+        "text" => "Text".to_owned(),
+        plugin => store.descriptor(plugin).map_or_else(|| plugin.to_owned(), |ui| ui.noun),
+    }
+}
+
+/// What each plugin took.
+fn times(store: Store, plugins: &[PluginTime]) -> impl IntoView + use<> {
+    let times = plugins.iter().map(|time| {
+        let name = noun(store, time.plugin.clone());
+        view! { <li><span>{name}</span><span>{words::duration(time.ms)}</span></li> }
+    });
+    view! {
+        <p class="details-title">"Reading the inputs"</p>
+        <ul class="prompt">{times.collect_view()}</ul>
+    }
+}
+
+/// The weights that answered, by the first digits of their hashes; the whole hash is the tooltip.
+fn hashes(store: Store, weights: &WeightHashes) -> impl IntoView + use<> {
+    let core = [("Core".to_owned(), weights.core.clone())];
+    let adapter = weights.adapter.clone().map(|hash| ("Adapter".to_owned(), hash));
+    let projectors = weights.projectors.iter().map(|(plugin, hash)| {
+        let name = noun(store, plugin.clone());
+        (format!("Projector: {}", untrack(name)), hash.clone())
+    });
+    let all = core.into_iter().chain(adapter).chain(projectors);
+    all.map(|(name, hash)| {
+        let shown = hash.get(..DIGITS).unwrap_or(&hash).to_owned();
+        view! { <div><dt>{name}</dt><dd><code title=hash>{shown}</code></dd></div> }
+    })
+    .collect_view()
 }
 
 fn ending(reason: &str) -> &str {
