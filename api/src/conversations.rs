@@ -322,6 +322,6 @@ pub enum GenerationEventKind {
     /// The end, with the whole message as it was stored. The last event.
     End {
         /// The stored message.
-        message: Message,
+        message: Box<Message>,
     },
 }

@@ -132,7 +132,7 @@ pub enum TrialEventKind {
     /// The answer is whole.
     End {
         /// How it was made.
-        details: Details,
+        details: Box<Details>,
     },
     /// There is no answer, or no more of it.
     Failed {

@@ -175,7 +175,7 @@ impl Follow {
                 if let Some(rest) = self.sentences.finish() {
                     self.store.announce(rest);
                 }
-                self.store.edit(&self.conversation, |conversation| actions::put(conversation, message));
+                self.store.edit(&self.conversation, |conversation| actions::put(conversation, *message));
                 actions::load_list(self.store);
                 return true;
             }

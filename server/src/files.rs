@@ -1,8 +1,13 @@
 //! Small helpers for files that are kept.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
+
+use sha2::Digest;
+
+/// Bytes that are hashed at a time.
+const CHUNK: usize = 1 << 20;
 
 /// Writes a file that only its owner may read, making its folder when needed.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
@@ -23,6 +28,19 @@ pub(crate) fn replace_private(path: &Path, content: &[u8]) -> std::io::Result<()
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+/// What a file hashes to, in hex.
+pub(crate) fn hash<D: Digest>(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut buffer) = (D::new(), vec![0; CHUNK]);
+    loop {
+        let n = file.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..n]);
+    }
 }
 
 fn open_private(path: &Path, options: &mut OpenOptions) -> std::io::Result<File> {

@@ -1,7 +1,7 @@
 //! The server and command line of Jnana.
 //!
 //! [`cli`] reads arguments, [`settings`] resolves them, [`commands`] runs them; [`startup`] turns settings into a serving
-//! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`storage`] what is kept,
+//! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`serving`] which weights it has, [`storage`] what is kept,
 //! [`catalog`] where models come from, [`admin`] who may look after all of it.
 
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod routes;
 pub mod secret;
+pub mod serving;
 pub mod settings;
 pub mod startup;
 pub mod state;

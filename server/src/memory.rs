@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Result, bail};
+use thiserror::Error;
 
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
@@ -15,17 +15,28 @@ pub fn available() -> Option<u64> {
     [machine, left_in_group()].into_iter().flatten().min()
 }
 
+/// There is no room.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{what} takes about {} MiB of memory, and {} MiB are free: choose a smaller one or end other programs",
+    mebibytes(*needed), mebibytes(*available)
+)]
+pub struct Full {
+    /// For what.
+    pub what: String,
+    /// Bytes that it takes.
+    pub needed: u64,
+    /// Bytes that are free.
+    pub available: u64,
+}
+
 /// Refuses what takes more than is available.
 ///
 /// # Errors
 /// In words for a person, with both figures.
-pub fn admit(what: &str, needed: u64, available: Option<u64>) -> Result<()> {
+pub fn admit(what: &str, needed: u64, available: Option<u64>) -> Result<(), Full> {
     match available {
-        Some(available) if needed > available => bail!(
-            "{what} takes about {} MiB of memory, and {} MiB are free: choose a smaller one or end other programs",
-            mebibytes(needed),
-            mebibytes(available)
-        ),
+        Some(available) if needed > available => Err(Full { what: what.to_owned(), needed, available }),
         _ => Ok(()),
     }
 }

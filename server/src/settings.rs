@@ -104,6 +104,9 @@ pub struct Given {
     /// are the same with any number [default: 8]
     #[arg(long, env = "JNANA_GUESS_AHEAD")]
     pub guess_ahead: Option<usize>,
+    /// Folder of weights that administrators may load and promote, beside jobs and runs of the home folder [default: none]
+    #[arg(long, env = "JNANA_CANDIDATES", value_name = "DIR")]
+    pub candidates: Option<PathBuf>,
     /// Largest upload in MiB [default: 20]
     #[arg(long, env = "JNANA_MAX_UPLOAD_MIB")]
     pub max_upload_mib: Option<usize>,
@@ -199,6 +202,8 @@ pub struct Settings {
     pub packed_bytes: usize,
     /// Guessed tokens of an answer in one step.
     pub guess_ahead: usize,
+    /// Folder of candidates beside those of the home folder.
+    pub candidates: Option<PathBuf>,
     /// Largest upload in bytes.
     pub max_upload: usize,
     /// How models may be fetched.
@@ -283,6 +288,7 @@ impl Given {
             cache_bytes: mebibytes("cache-mib", given.cache_mib.unwrap_or(2048))?,
             packed_bytes: mebibytes_or_none("packed-mib", given.packed_mib.unwrap_or(8192))?,
             guess_ahead: given.guess_ahead.unwrap_or(8),
+            candidates: given.candidates,
             max_upload: mebibytes("max-upload-mib", given.max_upload_mib.unwrap_or(20))?,
             network: Network {
                 hub_url: given.hub_url.unwrap_or_else(|| DEFAULT_HUB.to_owned()),
@@ -322,6 +328,7 @@ impl Given {
             cache_mib: self.cache_mib.or(file.cache_mib),
             packed_mib: self.packed_mib.or(file.packed_mib),
             guess_ahead: self.guess_ahead.or(file.guess_ahead),
+            candidates: self.candidates.or(file.candidates),
             max_upload_mib: self.max_upload_mib.or(file.max_upload_mib),
             offline: self.offline.or(file.offline),
             hub_url: self.hub_url.or(file.hub_url),

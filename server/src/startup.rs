@@ -1,7 +1,6 @@
 //! From settings to a serving program. Tests start it the same way, on port 0.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,12 +8,11 @@ use axum_server::Handle;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
-use crate::assistant::Assistant;
-use crate::catalog::{Catalog, Library};
 use crate::cli::shown_host;
 use crate::http::{own_names, tls};
 use crate::routes;
 use crate::secret::Secret;
+use crate::serving;
 use crate::settings::Settings;
 use crate::state::App;
 use crate::storage::Store;
@@ -111,33 +109,23 @@ impl Server {
         self.handle.graceful_shutdown(Some(limit));
         self.app.generations.drain(limit).await;
         self.serving.await.context("the listener ended early")??;
-        if let Ok(assistant) = self.app.assistant() {
-            let assistant = assistant.clone();
-            tokio::task::spawn_blocking(move || {
-                assistant.model.engine.cancel_all();
-                assistant.model.engine.shutdown();
-            })
-            .await
-            .context("the engine's end")?;
-        }
-        Ok(())
+        let app = self.app;
+        tokio::task::spawn_blocking(move || app.serving.end()).await.context("the engines' end")
     }
 }
 
 /// Loads model and plugins on a thread of its own: minutes, when the model is large or has to be fetched.
 async fn load(app: App) -> Result<()> {
     let work = move || {
-        let (start, settings) = (Instant::now(), &app.settings);
-        let catalog = Catalog::built_in()?;
-        let library = Library::new(settings.home.join("models"), settings.network.clone());
-        let assistant = Assistant::load(settings, &catalog, &library, app.metrics.clone())?;
+        let start = Instant::now();
+        serving::open(&app)?;
+        let assistant = app.assistant()?;
         tracing::info!(
             model = assistant.model.info.id,
             dtype = assistant.model.info.dtype,
             seconds = start.elapsed().as_secs_f64(),
             "the model is loaded"
         );
-        app.set_assistant(Arc::new(assistant));
         Ok(())
     };
     tokio::task::spawn_blocking(work).await.context("the loading thread ended early")?

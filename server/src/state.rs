@@ -1,13 +1,14 @@
 //! What every handler can reach.
 
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::admin::Admin;
 use crate::assistant::{Assistant, Generations};
 use crate::error::ApiError;
 use crate::http::guard::Guard;
 use crate::metrics::Metrics;
+use crate::serving::{self, Serving};
 use crate::settings::Settings;
 use crate::storage::{Store, now_ms};
 
@@ -30,9 +31,10 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Answers of the app that are being made.
     pub generations: Generations,
+    /// Which weights answer.
+    pub serving: Serving,
     /// Unix milliseconds of the start.
     pub started_ms: i64,
-    assistant: OnceLock<Arc<Assistant>>,
 }
 
 impl Deref for App {
@@ -54,24 +56,16 @@ impl App {
             store,
             metrics: Arc::default(),
             generations: Generations::default(),
+            serving: Serving::default(),
             started_ms: now_ms(),
-            assistant: OnceLock::new(),
         }))
     }
 
-    /// The model with its plugins.
+    /// The model with its plugins that serves now. Who holds it goes on with it, whatever serves meanwhile.
     ///
     /// # Errors
     /// 503 while it is being loaded.
-    pub fn assistant(&self) -> Result<&Arc<Assistant>, ApiError> {
-        self.assistant.get().ok_or_else(|| {
-            let loading = ApiError::unavailable("the model is being loaded; try again in a moment");
-            ApiError { retry_after: Some(2), ..loading }
-        })
-    }
-
-    /// Makes the loaded model available. A second one is ignored.
-    pub fn set_assistant(&self, assistant: Arc<Assistant>) {
-        let _first_wins = self.assistant.set(assistant);
+    pub fn assistant(&self) -> Result<Arc<Assistant>, ApiError> {
+        self.serving.assistant().ok_or_else(serving::loading)
     }
 }

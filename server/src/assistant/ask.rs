@@ -1,16 +1,19 @@
 //! One question with its conversation, turned into a prompt and handed to the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jnana_core::engine::{Answer, SubmitError};
+use jnana_api::conversations::PluginTime;
+use jnana_core::engine::{CancelHandle, SubmitError};
 use jnana_core::prompt::{self, BuiltPrompt, PromptError, Turn};
-use jnana_core::request::{Request, Sampling, Stop};
+use jnana_core::request::{Event, Request, Sampling, Stop};
 use jnana_plugin_host::CancelFlag;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 pub use jnana_core::prompt::Role;
 
 use super::Assistant;
-use super::inputs::{InputPiece, Made};
+use super::inputs::{InputPiece, Made, Resolved};
 use crate::error::ApiError;
 
 /// A conversation whose last turn is to be answered.
@@ -61,6 +64,18 @@ pub enum Note {
 pub struct Prepared {
     /// Parts, breakdown, dropped turns.
     pub prompt: BuiltPrompt,
+    /// What the plugins took, in the order of their first use.
+    pub plugins: Vec<PluginTime>,
+}
+
+/// An answer being made. It holds the model that makes it, so that no other one ever goes on with it.
+#[derive(Debug)]
+pub struct Answering {
+    /// What the engine tells. Dropping the receiver cancels the request.
+    pub events: UnboundedReceiver<Event>,
+    /// Ends the answer early.
+    pub cancel: CancelHandle,
+    _assistant: Arc<Assistant>,
 }
 
 impl Assistant {
@@ -87,20 +102,26 @@ impl Assistant {
         note: &mut dyn FnMut(Note),
     ) -> Result<Prepared, ApiError> {
         let last = ask.turns.len().saturating_sub(1);
-        let mut turns = Vec::with_capacity(ask.turns.len());
+        let (mut turns, mut plugins) = (Vec::with_capacity(ask.turns.len()), Vec::new());
         for (index, turn) in ask.turns.into_iter().enumerate() {
             let mut ignore = |_| ();
             let note: &mut dyn FnMut(Note) = if index == last { &mut *note } else { &mut ignore };
-            turns.push(self.turn(turn, cancel, note)?);
+            turns.push(self.turn(turn, cancel, note, &mut plugins)?);
         }
         let context = self.model.context();
         let (template, tokenizer) = (&self.model.template, &self.model.tokenizer);
         let built =
             prompt::build(template, tokenizer, ask.system.as_deref(), &turns, context, ask.max_tokens);
-        Ok(Prepared { prompt: built.map_err(|error| prompt_error(&error))? })
+        Ok(Prepared { prompt: built.map_err(|error| prompt_error(&error))?, plugins })
     }
 
-    fn turn(&self, turn: AskTurn, cancel: &CancelFlag, note: &mut dyn FnMut(Note)) -> Result<Turn, ApiError> {
+    fn turn(
+        &self,
+        turn: AskTurn,
+        cancel: &CancelFlag,
+        note: &mut dyn FnMut(Note),
+        plugins: &mut Vec<PluginTime>,
+    ) -> Result<Turn, ApiError> {
         let (mut embeddings, mut heard, mut typed) = (Vec::new(), Vec::new(), Vec::new());
         for (index, piece) in turn.pieces.into_iter().enumerate() {
             if cancel.is_cancelled() {
@@ -108,14 +129,18 @@ impl Assistant {
             }
             match piece {
                 Piece::Text(text) => typed.push(text),
-                Piece::Input(input) => match self.inputs.resolve(&input, cancel, note)? {
-                    Made::Given(text) => heard.push(text),
-                    Made::Text(text) => {
-                        note(Note::Text { piece: index, text: text.clone() });
-                        heard.push(text);
+                Piece::Input(input) => {
+                    let Resolved { made, by } = self.inputs.resolve(&input, cancel, note)?;
+                    by.into_iter().for_each(|(plugin, took)| count_time(plugins, plugin, took));
+                    match made {
+                        Made::Given(text) => heard.push(text),
+                        Made::Text(text) => {
+                            note(Note::Text { piece: index, text: text.clone() });
+                            heard.push(text);
+                        }
+                        Made::Embeddings { slot, rows } => embeddings.push((slot, rows)),
                     }
-                    Made::Embeddings { slot, rows } => embeddings.push((slot, rows)),
-                },
+                }
             }
         }
         heard.retain(|text| !text.trim().is_empty());
@@ -126,9 +151,23 @@ impl Assistant {
     ///
     /// # Errors
     /// 429 when the queue is full, 400 when the request can never be served.
-    pub fn submit(&self, prepared: &Prepared, sampling: Sampling, stop: Stop) -> Result<Answer, ApiError> {
+    pub fn submit(
+        self: &Arc<Self>,
+        prepared: &Prepared,
+        sampling: Sampling,
+        stop: Stop,
+    ) -> Result<Answering, ApiError> {
         let request = Request { prompt: prepared.prompt.parts.clone(), sampling, stop };
-        self.model.engine.submit(request).map_err(submit_error)
+        let answer = self.model.engine.submit(request).map_err(submit_error)?;
+        Ok(Answering { events: answer.events, cancel: answer.cancel, _assistant: self.clone() })
+    }
+}
+
+fn count_time(plugins: &mut Vec<PluginTime>, plugin: String, took: Duration) {
+    let ms = took.as_millis() as u64;
+    match plugins.iter_mut().find(|known| known.plugin == plugin) {
+        Some(known) => (known.inputs, known.ms) = (known.inputs + 1, known.ms + ms),
+        None => plugins.push(PluginTime { plugin, inputs: 1, ms }),
     }
 }
 

@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use jnana_api::conversations::{
-    Details, GenerationEventKind, Message, MessageState, Part, Posted, PromptPart, Role,
-};
-use jnana_core::engine::Answer;
-use jnana_core::prompt::BuiltPrompt;
+use jnana_api::conversations::{Details, GenerationEventKind, Message, MessageState, Part, Posted, Role};
 use jnana_core::request::{Event, FinishReason, Sampling, Usage};
 
 use super::inputs::{InputPiece, Target};
-use super::{Ask, AskTurn, Assistant, Live, Note, Piece};
+use super::{Answering, Ask, AskTurn, Assistant, Live, Note, Piece, Timing, details};
 use crate::error::ApiError;
 use crate::state::App;
-use crate::storage::{self, Finished};
+use crate::storage::{self, Finished, Store};
 
 /// The text so far reaches the database at most this often.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
@@ -85,7 +81,7 @@ impl Record {
         };
         let finished = Finished { text, state, details };
         match self.app.store.finish(&self.conversation, &self.answer, finished).await {
-            Ok(message) => self.live.push(GenerationEventKind::End { message }),
+            Ok(message) => self.live.push(GenerationEventKind::End { message: Box::new(message) }),
             Err(storage::Error::NotFound { .. }) => {}
             Err(error) => tracing::error!(%error, message = self.answer, "an answer could not be stored"),
         }
@@ -113,7 +109,8 @@ impl Task {
         let (sampling, stop) = (Sampling::default(), self.assistant.model.stop(None, Vec::new()));
         let mut answer = self.assistant.submit(&prepared, sampling, stop)?;
         let (reason, usage) = self.listen(&mut answer, draft).await?;
-        let details = self.details(&prepared.prompt, reason, usage, draft);
+        let timing = Timing { first_token: draft.first_token, total: self.started.elapsed() };
+        let details = details(&self.assistant, &prepared, reason, usage, timing);
         let state = match reason {
             FinishReason::Cancelled if self.record.live.was_interrupted() => interrupted(),
             FinishReason::Cancelled => MessageState::Stopped,
@@ -153,14 +150,7 @@ impl Task {
         let mut turns = Vec::with_capacity(branch.len());
         for message in branch {
             let is_question = message.id == self.question.id;
-            let mut pieces = Vec::with_capacity(message.parts.len());
-            for part in message.parts {
-                match self.piece(part).await {
-                    Ok(piece) => pieces.push(piece),
-                    Err(storage::Error::Expired(_)) if !is_question => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            let pieces = pieces_of(&self.record.app.store, message.parts, is_question).await?;
             let role = match message.role {
                 Role::User => super::ask::Role::User,
                 Role::Assistant => super::ask::Role::Assistant,
@@ -170,25 +160,10 @@ impl Task {
         Ok(turns)
     }
 
-    async fn piece(&self, part: Part) -> Result<Piece, storage::Error> {
-        match part {
-            Part::Text { text } => Ok(Piece::Text(text)),
-            Part::Input { text: Some(text), plugin, blob } => {
-                let target = Target::Plugin(plugin);
-                Ok(Piece::Input(InputPiece { target, mime: blob.mime, bytes: Vec::new(), text: Some(text) }))
-            }
-            Part::Input { text: None, plugin, blob } => {
-                let (blob, bytes) = self.record.app.store.blob(&blob.hash).await?;
-                let target = Target::Plugin(plugin);
-                Ok(Piece::Input(InputPiece { target, mime: blob.mime, bytes, text: None }))
-            }
-        }
-    }
-
     /// Hears the engine out, tells the readers, and saves the text now and then.
     async fn listen(
         &self,
-        answer: &mut Answer,
+        answer: &mut Answering,
         draft: &mut Draft,
     ) -> Result<(FinishReason, Usage), ApiError> {
         let mut saved = Instant::now();
@@ -222,29 +197,36 @@ impl Task {
             }
         }
     }
+}
 
-    fn details(&self, prompt: &BuiltPrompt, reason: FinishReason, usage: Usage, draft: &Draft) -> Details {
-        let parts = prompt.breakdown.iter();
-        let total = self.started.elapsed();
-        Details {
-            prompt: parts
-                .map(|part| PromptPart { source: part.source.clone(), positions: count(part.positions) })
-                .collect(),
-            prompt_positions: count(usage.prompt_positions),
-            reused_positions: count(usage.reused_positions),
-            answer_tokens: count(usage.completion_tokens),
-            proposed_tokens: count(usage.proposed_tokens),
-            accepted_tokens: count(usage.accepted_tokens),
-            dropped_turns: count(prompt.dropped_turns),
-            finish_reason: match reason {
-                FinishReason::Stop => "stop",
-                FinishReason::Length => "length",
-                FinishReason::Cancelled => "cancelled",
-            }
-            .to_owned(),
-            first_token_ms: draft.first_token.unwrap_or(total).as_millis() as u64,
-            total_ms: total.as_millis() as u64,
-            model: self.assistant.model.info.id.clone(),
+/// The parts of a message with the bytes of their inputs. Inputs whose bytes are no longer kept are left out, unless `all` are
+/// needed.
+///
+/// # Errors
+/// When there is no such blob, or its bytes are needed and gone.
+pub async fn pieces_of(store: &Store, parts: Vec<Part>, all: bool) -> Result<Vec<Piece>, ApiError> {
+    let mut pieces = Vec::with_capacity(parts.len());
+    for part in parts {
+        match piece(store, part).await {
+            Ok(piece) => pieces.push(piece),
+            Err(storage::Error::Expired(_)) if !all => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(pieces)
+}
+
+async fn piece(store: &Store, part: Part) -> Result<Piece, storage::Error> {
+    match part {
+        Part::Text { text } => Ok(Piece::Text(text)),
+        Part::Input { text: Some(text), plugin, blob } => {
+            let target = Target::Plugin(plugin);
+            Ok(Piece::Input(InputPiece { target, mime: blob.mime, bytes: Vec::new(), text: Some(text) }))
+        }
+        Part::Input { text: None, plugin, blob } => {
+            let (blob, bytes) = store.blob(&blob.hash).await?;
+            let target = Target::Plugin(plugin);
+            Ok(Piece::Input(InputPiece { target, mime: blob.mime, bytes, text: None }))
         }
     }
 }
@@ -252,10 +234,6 @@ impl Task {
 fn interrupted() -> MessageState {
     let error = "The server was told to end while this answer was being made. The text so far was kept.";
     MessageState::Failed { error: error.to_owned() }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use jnana_api::admin::PluginActivity;
 use jnana_api::plugins::{InputForm, Interpretation, PluginInfo, PluginState, Segment};
 use jnana_core::request::Embeddings;
 use jnana_plugin_host::{
-    CallError, CallErrorKind, CancelFlag, ENCODER, Instance, PluginHost, RawInput, TRANSCRIBER, Transcript,
+    CallError, CallErrorKind, CancelFlag, ENCODER, Error, HostConfig, Instance, PluginHost, RawInput,
+    TRANSCRIBER, Transcript,
 };
 use lru::LruCache;
 use serde_json::{Map, Value};
@@ -47,6 +48,12 @@ pub enum Target {
     Modality(&'static str),
 }
 
+/// What became of an input, and who made it in what time; nobody where its text was given.
+pub(super) struct Resolved {
+    pub(super) made: Made,
+    pub(super) by: Option<(String, Duration)>,
+}
+
 /// What became of an input.
 #[derive(Debug)]
 pub(super) enum Made {
@@ -81,6 +88,14 @@ impl Inputs {
     #[must_use]
     pub fn new(host: PluginHost, metrics: Arc<Metrics>) -> Self {
         Self { host, cache: Mutex::new(LruCache::new(KEPT)), metrics }
+    }
+
+    /// The plugins for another language model. What they made for this one is nothing to it.
+    ///
+    /// # Errors
+    /// When an encoder refuses to be made for it.
+    pub fn fitting(&self, config: &HostConfig) -> Result<Self, Error> {
+        Ok(Self::new(self.host.fitting(config)?, self.metrics.clone()))
     }
 
     /// All plugins, working or not.
@@ -175,20 +190,31 @@ impl Inputs {
         input: &InputPiece,
         cancel: &CancelFlag,
         note: &mut dyn FnMut(Note),
-    ) -> Result<Made, ApiError> {
+    ) -> Result<Resolved, ApiError> {
         if let Some(text) = &input.text {
-            return Ok(Made::Given(text.clone()));
+            return Ok(Resolved { made: Made::Given(text.clone()), by: None });
         }
-        let found = self.find(&input.target, None)?;
+        let (started, found) = (Instant::now(), self.find(&input.target, None)?);
+        let made = self.ask(&found, input, cancel, note)?;
+        Ok(Resolved { made, by: Some((found.info.id, started.elapsed())) })
+    }
+
+    fn ask(
+        &self,
+        found: &Found,
+        input: &InputPiece,
+        cancel: &CancelFlag,
+        note: &mut dyn FnMut(Note),
+    ) -> Result<Made, ApiError> {
         note(Note::Reading(found.info.manifest.as_ref().map_or_else(String::new, |m| m.ui.noun.clone())));
         if found.gives_text() {
             let (mime, bytes) = (&input.mime, &input.bytes);
-            let transcript = self.text(&found, mime, bytes, &Map::new(), cancel, Box::new(|_| true))?;
+            let transcript = self.text(found, mime, bytes, &Map::new(), cancel, Box::new(|_| true))?;
             return Ok(Made::Text(transcript.text()));
         }
         let emits = found.info.manifest.as_ref().and_then(|manifest| manifest.emits.as_ref());
         let slot = emits.and_then(|emits| emits.slot.clone()).unwrap_or_default();
-        Ok(Made::Embeddings { slot, rows: self.encode(&found, &input.mime, &input.bytes, cancel)? })
+        Ok(Made::Embeddings { slot, rows: self.encode(found, &input.mime, &input.bytes, cancel)? })
     }
 
     fn find(&self, target: &Target, kind: Option<&str>) -> Result<Found, ApiError> {
@@ -295,8 +321,8 @@ fn modality(form: &InputForm) -> &str {
     }
 }
 
-/// Equal keys mean equal rows: the same bytes through the same library. (Settings and space are fixed while the program
-/// runs, and the cache ends with it.)
+/// Equal keys mean equal rows: the same bytes through the same library. (Settings and space are those of one language model,
+/// and this cache and the engine's end with it.)
 fn key_of(info: &PluginInfo, bytes: &[u8]) -> [u8; 32] {
     let content = Sha256::digest(bytes);
     Sha256::new()

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use jnana_core::model_card::{CardFile, Parts};
 use jnana_models::adapter::Adapter;
 use jnana_models::kept::{KeptFolder, Saved, Unsaved};
 use jnana_models::tokenizer::Tokenizer;
 use jnana_models::{LoadOptions, Loaded, footprint, load_decoder, parse_device, parse_dtype};
 
+use super::Sources;
 use crate::memory::{self, mebibytes};
 use crate::settings::Settings;
 
@@ -21,6 +21,11 @@ const SHORT_CONVERSATION: u64 = 512;
 /// # Errors
 /// When there is no such device, a type is not known, the files are no model, or it would not fit.
 pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
+    load_sources(&Sources::of(path)?, settings)
+}
+
+/// The same for files that are known already.
+pub(super) fn load_sources(sources: &Sources, settings: &Settings) -> Result<Loaded> {
     let mut options = LoadOptions::new(parse_device(&settings.device)?);
     options.dtype = settings.dtype.as_deref().map(parse_dtype).transpose()?;
     options.quantize = settings
@@ -32,14 +37,14 @@ pub fn load_with(path: &Path, settings: &Settings) -> Result<Loaded> {
     if settings.packed_bytes > 0 {
         options.kept = Some(KeptFolder::new(settings.home.join("packed"), settings.packed_bytes as u64));
     }
-    let Parts { weights, adapter } = CardFile::parts(path)?;
-    options.vocab_rows = vocab_rows(&weights)?;
-    let adapter = adapter.map(|folder| Adapter::load(&folder, &options.device));
+    let weights = &sources.weights;
+    options.vocab_rows = vocab_rows(weights)?;
+    let adapter = sources.adapter.as_ref().map(|folder| Adapter::load(folder, &options.device));
     options.adapter = adapter.transpose()?.map(Arc::new);
     if options.device.is_cpu() {
-        admit(&weights, &options)?;
+        admit(weights, &options)?;
     }
-    Ok(load_decoder(&weights, &options)?)
+    Ok(load_decoder(weights, &options)?)
 }
 
 /// Tells what the model will take and refuses it where not even a short conversation would fit beside it.
@@ -54,7 +59,7 @@ fn admit(weights: &Path, options: &LoadOptions) -> Result<()> {
         available_mib = available.map(mebibytes),
         "loading the model"
     );
-    memory::admit(&weights.display().to_string(), needed.weights + conversation, available)
+    Ok(memory::admit(&weights.display().to_string(), needed.weights + conversation, available)?)
 }
 
 /// Phi-2's checkpoint has 51,200 rows in embedding and head and 50,295 tokens; the rows beyond its tokenizer go, so that

@@ -1,18 +1,22 @@
 //! The serving model with its plugins: from a conversation's pieces to a running answer.
 
 mod ask;
+mod details;
 mod generation;
 mod inputs;
 mod live;
 mod loading;
 mod model;
+mod sources;
 
-pub use ask::{Ask, AskTurn, Note, Piece, Prepared};
-pub use generation::start;
+pub use ask::{Answering, Ask, AskTurn, Note, Piece, Prepared};
+pub use details::{Timing, details};
+pub use generation::{pieces_of, start};
 pub use inputs::{InputPiece, Inputs, OnSegment, Target};
 pub use live::{Generations, Live, follow};
 pub use loading::load_with;
 pub use model::ServingModel;
+pub use sources::{Sources, projector_setting};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,8 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jnana_api::conversations::WeightHashes;
 use jnana_api::plugins::ModelSetting;
 use jnana_plugin_host::{CancelFlag, HostConfig, PluginHost};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::catalog::{Catalog, Library};
@@ -39,6 +45,17 @@ pub struct Assistant {
     pub model: ServingModel,
     /// The plugins, and what they made lately.
     pub inputs: Inputs,
+    /// Which weights these are; only a server finds out, for it takes reading all of them.
+    pub identity: Option<Identity>,
+}
+
+/// Which weights answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Follows from all weights, the adapter's scale and the embedding space; 12 hex digits.
+    pub id: String,
+    /// Hashes of the parts.
+    pub weights: WeightHashes,
 }
 
 impl Assistant {
@@ -54,11 +71,46 @@ impl Assistant {
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
         let path = library.resolve(catalog, &settings.model)?;
-        let model =
-            ServingModel::load(&path, settings).with_context(|| format!("loading {}", path.display()))?;
-        let host = open_plugins(settings, catalog, library, Some(&model))?;
-        Ok(Self { model, inputs: Inputs::new(host, metrics) })
+        Self::of(Sources::configured(&path, settings)?, settings, catalog, library, metrics)
     }
+
+    /// Loads the model of these files, and the plugins.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn of(
+        sources: Sources,
+        settings: &Settings,
+        catalog: &Catalog,
+        library: &Library,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self> {
+        let model = load_model(sources, settings)?;
+        let host = open_plugins(settings, catalog, library, Some(&model))?;
+        Ok(Self { model, inputs: Inputs::new(host, metrics), identity: None })
+    }
+
+    /// Loads the model of other files beside this one. Plugins are shared, but for encoders that need another projector or
+    /// space: those are asked for another instance.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when an encoder refuses the projector.
+    pub fn beside(
+        &self,
+        sources: Sources,
+        settings: &Settings,
+        catalog: &Catalog,
+        library: &Library,
+    ) -> Result<Self> {
+        let model = load_model(sources, settings)?;
+        let inputs = self.inputs.fitting(&host_config(settings, catalog, library, Some(&model)))?;
+        Ok(Self { model, inputs, identity: None })
+    }
+}
+
+fn load_model(sources: Sources, settings: &Settings) -> Result<ServingModel> {
+    let path = sources.model.display().to_string();
+    ServingModel::load(sources, settings).with_context(|| format!("loading {path}"))
 }
 
 /// Opens the plugins' folder for a language model, or for none: then encoders are refused.
@@ -71,13 +123,23 @@ pub fn open_plugins(
     library: &Library,
     model: Option<&ServingModel>,
 ) -> Result<PluginHost> {
+    PluginHost::open(&settings.plugins, &host_config(settings, catalog, library, model))
+        .with_context(|| format!("opening the plugins in {}", settings.plugins.display()))
+}
+
+fn host_config(
+    settings: &Settings,
+    catalog: &Catalog,
+    library: &Library,
+    model: Option<&ServingModel>,
+) -> HostConfig {
     let (catalog, library) = (catalog.clone(), library.clone());
     let resolve = move |model: &ModelSetting, given: Option<&Value>| -> Result<PathBuf, String> {
         let path = resolve_model(&catalog, &library, model, given)?;
         admit_file(&path).map_err(|error| error.to_string())?;
         Ok(path)
     };
-    let config = HostConfig {
+    HostConfig {
         exe: settings.program.clone(),
         threads: u32::try_from(settings.plugin_threads).unwrap_or(u32::MAX),
         space: model.map(|model| model.info.space.clone()).unwrap_or_default(),
@@ -88,9 +150,7 @@ pub fn open_plugins(
         runs: settings.plugin_runs.clone(),
         resolve_model: Box::new(resolve),
         scan_timeout: SCAN_TIMEOUT,
-    };
-    PluginHost::open(&settings.plugins, &config)
-        .with_context(|| format!("opening the plugins in {}", settings.plugins.display()))
+    }
 }
 
 /// Tells what a plugin's model will take, which is about its size on disk, and refuses one that is larger than the memory
@@ -130,7 +190,7 @@ fn plugin_settings(
     model: Option<&ServingModel>,
 ) -> BTreeMap<String, Map<String, Value>> {
     let mut all = settings.plugin_settings.clone();
-    for (plugin, file) in model.iter().flat_map(|model| model.projectors()) {
+    for (plugin, file) in model.iter().flat_map(|model| &model.sources.projectors) {
         let settings = all.entry(plugin.clone()).or_default();
         settings.entry("projector").or_insert_with(|| file.display().to_string().into());
     }

@@ -1,20 +1,18 @@
 //! The language model: loaded, described, running in its engine.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::DType;
-use jnana_api::admin::ModelFiles;
 use jnana_api::conversations::ModelInfo;
-use jnana_core::model_card::{CardFile, Parts};
 use jnana_core::request::Stop;
 use jnana_core::template::Template;
 use jnana_core::{Engine, EngineConfig, ModelCard};
 use jnana_models::Loaded;
 use jnana_models::tokenizer::Tokenizer;
 
-use super::loading::{keep, load_with};
+use super::Sources;
+use super::loading::{keep, load_sources};
 use crate::settings::Settings;
 
 /// New tokens when a request does not say.
@@ -35,25 +33,28 @@ pub struct ServingModel {
     pub parameters: u64,
     /// Bytes that its weights take on the device.
     pub weight_bytes: u64,
-    parts: Parts,
+    /// Which files it is made of.
+    pub sources: Sources,
     card: ModelCard,
 }
 
 impl ServingModel {
-    /// Loads the model at `path` and starts its engine.
+    /// Loads a model and starts its engine.
     ///
     /// # Errors
     /// When there is no such device, or the files are no model that this program knows.
-    pub fn load(path: &Path, settings: &Settings) -> Result<Self> {
-        let loaded = load_with(path, settings)?;
-        let parts = CardFile::parts(path)?;
+    pub fn load(sources: Sources, settings: &Settings) -> Result<Self> {
+        let path = &sources.model;
+        let loaded = load_sources(&sources, settings)?;
         let Loaded { decoder, tokenizer, info, unsaved } = loaded;
         let (parameters, weight_bytes) = (info.parameters, info.weight_bytes);
         let tokenizer = tokenizer.with_context(|| {
             format!("{} has no tokenizer: put its tokenizer.json beside the weights", path.display())
         })?;
         let shape = decoder.shape().clone();
-        let card = ModelCard::load(path, &info.name, &shape, &tokenizer)?;
+        let mut card = ModelCard::load(path, &info.name, &shape, &tokenizer)?;
+        let (name, space) = (sources.name.clone(), sources.space.clone());
+        (card.name, card.space) = (name.unwrap_or(card.name), space.unwrap_or(card.space));
         let config = EngineConfig {
             context: card.context,
             max_live: settings.max_batch,
@@ -76,32 +77,13 @@ impl ServingModel {
             std::thread::spawn(move || keep(&unsaved));
         }
         let template = card.template.clone();
-        Ok(Self { info, template, tokenizer, engine, parameters, weight_bytes, parts, card })
-    }
-
-    /// Where it came from.
-    #[must_use]
-    pub fn files(&self) -> ModelFiles {
-        // A model folder says where its parts are as seen from it.
-        let shown = |path: &PathBuf| path.canonicalize().as_ref().unwrap_or(path).display().to_string();
-        let projectors = self.card.projectors.iter();
-        ModelFiles {
-            weights: shown(&self.parts.weights),
-            adapter: self.parts.adapter.as_ref().map(shown),
-            projectors: projectors.map(|(plugin, file)| (plugin.clone(), shown(file))).collect(),
-        }
+        Ok(Self { info, template, tokenizer, engine, parameters, weight_bytes, sources, card })
     }
 
     /// Positions of prompt and answer together.
     #[must_use]
     pub fn context(&self) -> usize {
         self.card.context
-    }
-
-    /// Projectors into the model's embedding space, by the plugin that they are for.
-    #[must_use]
-    pub fn projectors(&self) -> &BTreeMap<String, PathBuf> {
-        &self.card.projectors
     }
 
     /// New tokens when a request does not say.

@@ -1,7 +1,6 @@
 //! The folder of models on this machine: fetched, verified, found.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha1::Sha1;
@@ -11,6 +10,7 @@ use super::hub::Hub;
 use super::package::Packages;
 use super::progress::note;
 use super::{Catalog, Entry, Error, FileEntry, PackageMember, Source, archive, built_in};
+use crate::files;
 
 /// How files may be fetched.
 #[derive(Debug, Clone)]
@@ -237,15 +237,7 @@ fn mismatch(file: &FileEntry, path: &Path) -> Result<Option<Difference>, Error> 
 }
 
 fn hash<D: Digest>(path: &Path) -> Result<String, Error> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let (mut hasher, mut buffer) = (D::new(), vec![0; 1 << 20]);
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::io(path))?;
-        if n == 0 {
-            return Ok(hex::encode(hasher.finalize()));
-        }
-        hasher.update(&buffer[..n]);
-    }
+    files::hash::<D>(path).map_err(Error::io(path))
 }
 
 #[cfg(test)]

@@ -20,9 +20,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, ApiErr
 
 /// `GET /metrics`: Prometheus' text form.
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    if let Ok(assistant) = app.assistant() {
-        app.metrics.engine(&assistant.model.engine.stats());
-    }
+    app.metrics.engine(&app.serving.stats());
     let text = app.metrics.text().map_err(ApiError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

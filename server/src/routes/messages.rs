@@ -27,7 +27,7 @@ pub(super) async fn post(
     Path(id): Path<String>,
     ApiJson(new): ApiJson<NewMessage>,
 ) -> Result<Json<Posted>, ApiError> {
-    let assistant = app.assistant()?.clone();
+    let assistant = app.assistant()?;
     let posted = app.store.post(&id, new).await?;
     start(&app, &assistant, &id, &posted);
     Ok(Json(posted))
@@ -41,7 +41,7 @@ pub(super) async fn regenerate(
     State(app): State<App>,
     Path((id, mid)): Path<(String, String)>,
 ) -> Result<Json<Posted>, ApiError> {
-    let assistant = app.assistant()?.clone();
+    let assistant = app.assistant()?;
     let posted = app.store.regenerate(&id, &mid).await?;
     start(&app, &assistant, &id, &posted);
     Ok(Json(posted))
@@ -98,7 +98,7 @@ fn replay(message: Message, after: u64) -> Vec<GenerationEvent> {
             }
         }
     }
-    push(GenerationEventKind::End { message });
+    push(GenerationEventKind::End { message: Box::new(message) });
     events
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn interpret(
     Path(id): Path<String>,
     ApiJson(blob): ApiJson<BlobRef>,
 ) -> Result<Json<Interpretation>, ApiError> {
-    let assistant = app.assistant()?.clone();
+    let assistant = app.assistant()?;
     if !assistant.inputs.list().iter().any(|plugin| plugin.id == id) {
         return Err(ApiError::not_found(format!("no plugin is called {id:?}")));
     }

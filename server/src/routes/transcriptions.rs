@@ -59,7 +59,7 @@ enum Format {
     request_body(content = Form, content_type = "multipart/form-data"), responses(
     (status = 200, body = Transcription), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn transcribe(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let assistant = app.assistant()?.clone();
+    let assistant = app.assistant()?;
     let form = read_form(request).await?;
     let limit = app.settings.max_upload;
     if form.file.len() > limit {

@@ -11,11 +11,17 @@ use serde_json::{Value, json};
 use super::support::{Caller, MODEL, TestApp, eventually, fixture, given, good, home, program, refused};
 
 /// Everything there is behind the gate, with the method it takes.
-const INSIDE: [(Method, &str); 4] = [
+const INSIDE: [(Method, &str); 10] = [
     (Method::GET, "/api/admin/session"),
     (Method::POST, "/api/admin/sign-out"),
     (Method::GET, "/api/admin/models"),
     (Method::GET, "/api/admin/plugins"),
+    (Method::GET, "/api/admin/generations"),
+    (Method::POST, "/api/admin/generations/rollback"),
+    (Method::GET, "/api/admin/candidates"),
+    (Method::POST, "/api/admin/candidates"),
+    (Method::POST, "/api/admin/candidates/a/try"),
+    (Method::POST, "/api/admin/candidates/a/promote"),
 ];
 
 /// A server that was started for the first time, and its token.
@@ -30,13 +36,13 @@ async fn sign_in(caller: &Caller, token: &str) -> Response {
 }
 
 /// A browser's part in a session.
-struct Session {
+pub(crate) struct Session {
     cookie: String,
     csrf: String,
 }
 
 impl Session {
-    async fn of(caller: &Caller, token: &str) -> Self {
+    pub(crate) async fn of(caller: &Caller, token: &str) -> Self {
         let response = sign_in(caller, token).await;
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
         assert!(cookie.ends_with("; Path=/api/admin; HttpOnly; SameSite=Strict"), "{cookie}");
@@ -53,8 +59,19 @@ impl Session {
         request.send().await.unwrap()
     }
 
-    async fn get(&self, caller: &Caller, path: &str) -> Response {
+    pub(crate) async fn get(&self, caller: &Caller, path: &str) -> Response {
         self.call(caller, Method::GET, path, None).await
+    }
+
+    /// A change, with the proof that this page asks for it.
+    pub(crate) async fn change(&self, caller: &Caller, method: Method, path: &str) -> Response {
+        self.call(caller, method, path, Some(&self.csrf)).await
+    }
+
+    /// The same with a body.
+    pub(crate) async fn post(&self, caller: &Caller, path: &str, body: &Value) -> Response {
+        let request = caller.request(Method::POST, path).header("cookie", &self.cookie);
+        request.header("x-csrf-token", &self.csrf).json(body).send().await.unwrap()
     }
 }
 

@@ -18,6 +18,7 @@ mod kept;
 mod models;
 mod new_plugins;
 mod process;
+mod promotion;
 mod support;
 mod terminal;
 mod tls;

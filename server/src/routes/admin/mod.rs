@@ -1,5 +1,7 @@
 //! `/api/admin`: everything in here but the sign-in lies behind the gate.
 
+mod candidates;
+mod generations;
 mod models;
 mod plugins;
 mod session;
@@ -29,6 +31,12 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(session::sign_out))
         .routes(routes!(models::overview))
         .routes(routes!(plugins::list))
+        .routes(routes!(generations::list))
+        .routes(routes!(generations::roll_back))
+        .routes(routes!(candidates::list, candidates::add))
+        .routes(routes!(candidates::remove))
+        .routes(routes!(candidates::try_both))
+        .routes(routes!(candidates::promote))
         .layer(DefaultBodyLimit::max(MAX_JSON))
 }
 
@@ -39,6 +47,13 @@ pub(super) fn gated(inside: Router<App>, app: &App) -> Router<App> {
         .route("/api/admin/{*rest}", any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), gate::layer))
+}
+
+/// Runs what takes its time on a thread where that harms nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?
 }
 
 async fn unknown(uri: Uri) -> ApiError {

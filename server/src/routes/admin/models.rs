@@ -16,11 +16,12 @@ use crate::state::App;
     (status = 200, body = ModelsOverview), (status = 401, body = ErrorBody),
     (status = 503, description = "the model is being loaded", body = ErrorBody)))]
 pub(super) async fn overview(State(app): State<App>) -> Result<Json<ModelsOverview>, ApiError> {
-    let model = &app.assistant()?.model;
+    let assistant = app.assistant()?;
+    let model = &assistant.model;
     let stats = model.engine.stats();
     Ok(Json(ModelsOverview {
         model: model.info.clone(),
-        files: model.files(),
+        files: model.sources.shown(),
         parameters: model.parameters,
         memory: MemoryFigures {
             weights: model.weight_bytes,

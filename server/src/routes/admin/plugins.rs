@@ -14,7 +14,8 @@ use crate::state::App;
     (status = 200, body = Vec<PluginReport>), (status = 401, body = ErrorBody),
     (status = 503, description = "the model is being loaded", body = ErrorBody)))]
 pub(super) async fn list(State(app): State<App>) -> Result<Json<Vec<PluginReport>>, ApiError> {
-    let inputs = &app.assistant()?.inputs;
+    let assistant = app.assistant()?;
+    let inputs = &assistant.inputs;
     let report = |plugin: PluginInfo| PluginReport { activity: inputs.activity(&plugin), plugin };
     Ok(Json(inputs.list().into_iter().map(report).collect()))
 }

@@ -17,11 +17,10 @@ use jnana_api::openai::{
     AssistantMessage, ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, ErrorBody,
     PromptTokensDetails, Usage,
 };
-use jnana_core::engine::Answer;
 use jnana_core::request::{self as core, Event, FinishReason};
 
 use super::{models, sse};
-use crate::assistant::CancelOnDrop;
+use crate::assistant::{Answering, CancelOnDrop};
 use crate::error::ApiError;
 use crate::http::extract::ApiJson;
 use crate::metrics::Metrics;
@@ -38,7 +37,7 @@ pub(super) async fn completions(
     ApiJson(request): ApiJson<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let assistant = app.assistant()?.clone();
+    let assistant = app.assistant()?;
     let serving = assistant.model.info.id.clone();
     if let Some(asked) = request.model.as_deref().filter(|asked| !asked.is_empty() && *asked != serving) {
         return Err(models::unknown(asked, &serving));
@@ -99,7 +98,7 @@ impl Head {
     }
 }
 
-async fn whole(head: Head, mut answer: Answer) -> Result<ChatCompletion, ApiError> {
+async fn whole(head: Head, mut answer: Answering) -> Result<ChatCompletion, ApiError> {
     let mut content = String::new();
     loop {
         match step(answer.events.recv().await)? {
@@ -164,7 +163,7 @@ enum Stage {
 /// The events of a streamed answer. Dropping the stream drops the engine's receiver, and with it the request.
 fn chunks(
     head: Head,
-    answer: Answer,
+    answer: Answering,
     include_usage: bool,
 ) -> impl Stream<Item = Result<SseEvent, Infallible>> + Send {
     unfold((head, answer, Stage::Role), move |(head, mut answer, stage)| async move {
