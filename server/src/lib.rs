@@ -1,8 +1,8 @@
 //! The server and command line of Jnana.
 //!
 //! [`cli`] reads arguments, [`settings`] resolves them, [`commands`] runs them; [`startup`] turns settings into a serving
-//! program, whose interface is [`routes`]. [`assistant`] is the model with its plugins, [`serving`] which weights it has, [`storage`] what is kept,
-//! [`catalog`] where models come from, [`admin`] who may look after all of it.
+//! program, whose interface is [`routes`]. [`assistant`] is a model with its plugins, [`serving`] which of them answers,
+//! [`storage`] what is kept, [`catalog`] where models come from, [`admin`] who may look after all of it.
 
 pub mod admin;
 pub mod assistant;

@@ -1,10 +1,10 @@
 //! Generations of weights: what serves, what served before, and candidates that are loaded beside.
 //!
-//! A generation is an [`Assistant`] that never changes, under a [`Record`] of where it came from. Whoever makes an answer
+//! A generation is an [`Assistant`] that never changes, under a record of where it came from. Whoever makes an answer
 //! holds the assistant that it began with; a promotion only decides which one the next answer begins with. An assistant goes
 //! when its last answer has ended and it is neither what serves nor what a roll-back goes to.
 //!
-//! [`opening`] says what serves after a start, [`candidate`] loads, [`trial`] asks both, [`promotion`] changes what serves.
+//! `opening` says what serves after a start, `candidate` loads, `trial` asks both, `promotion` changes what serves.
 
 mod candidate;
 mod completion;
