@@ -72,7 +72,8 @@ impl Sources {
     /// The same for people.
     #[must_use]
     pub fn shown(&self) -> ModelFiles {
-        let shown = |path: &PathBuf| path.display().to_string();
+        // A model folder says where its parts are as seen from it.
+        let shown = |path: &PathBuf| path.canonicalize().as_ref().unwrap_or(path).display().to_string();
         ModelFiles {
             weights: shown(&self.weights),
             adapter: self.adapter.as_ref().map(shown),
