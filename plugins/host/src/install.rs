@@ -58,10 +58,10 @@ pub fn install(folder: &Path, library: &Path, options: &InstallOptions) -> Resul
     std::fs::create_dir_all(folder).map_err(Error::io("making", folder))?;
     let path = folder.join(file);
     // The bytes that were examined, whatever has become of the file meanwhile.
-    write(folder, &path, &sealed.bytes().map_err(Error::io("reading", library))?)?;
+    lock::replace(&path, &sealed.bytes().map_err(Error::io("reading", library))?)?;
     let signature = folder.join(format!("{file}{SIGNATURE_SUFFIX}"));
     match &options.signature {
-        Some(text) => write(folder, &signature, text.as_bytes())?,
+        Some(text) => lock::replace(&signature, text.as_bytes())?,
         None => remove_if_there(&signature)?,
     }
     lock::write_pin(folder, file, pin.clone())?;
@@ -97,24 +97,20 @@ fn examine(folder: &Path, file: &str, sealed: &Sealed, options: &InstallOptions)
         }
         None => None,
     };
-    let id = match &options.exe {
-        Some(exe) => Some(manifest::parse(&scan::scan_sealed(exe, sealed, SCAN_TIMEOUT)?)?.id),
+    let manifest = match &options.exe {
+        Some(exe) => Some(manifest::parse(&scan::scan_sealed(exe, sealed, SCAN_TIMEOUT)?)?),
         None => None,
     };
-    let taken =
-        lock::pins(folder)?.into_iter().find(|(other, pin)| other != file && id.is_some() && pin.id == id);
+    let (id, needs) = manifest.map(|manifest| (manifest.id, manifest.needs)).unzip();
+    let pins = lock::pins(folder)?;
+    let taken = pins.iter().find(|(other, pin)| *other != file && id.is_some() && pin.id == id);
     if let (Some((other, _)), Some(id)) = (taken, &id) {
-        return Err(Error::Duplicate { id: id.clone(), other });
+        return Err(Error::Duplicate { id: id.clone(), other: other.clone() });
     }
+    // Another version of a plugin that was switched off stays so.
+    let disabled = pins.get(file).is_some_and(|pin| pin.disabled);
     let source = options.source.clone();
-    Ok(Pin { sha256: found, trust: options.trust, id, disabled: false, signed_by, source })
-}
-
-fn write(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("writing into", folder))?;
-    std::fs::write(file.path(), bytes).map_err(Error::io("writing", path))?;
-    file.persist(path).map_err(|error| Error::io("replacing", path)(error.error))?;
-    Ok(())
+    Ok(Pin { sha256: found, trust: options.trust, id, needs, disabled, signed_by, source })
 }
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use jnana_api::plugins::Manifest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -37,6 +39,9 @@ pub struct Pin {
     /// Id of its manifest, when it was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What its manifest said that it needs, when it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<String>>,
     /// Switched off by hand.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
@@ -46,6 +51,24 @@ pub struct Pin {
     /// Where it was installed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+impl Pin {
+    /// Refuses a manifest that claims another id, or more needs, than when the library was pinned: the same bytes may say
+    /// something else on another day, and both decide what the plugin gets.
+    pub(crate) fn allows(&self, manifest: &Manifest) -> Result<(), Error> {
+        let refused = |reason: String| Err(Error::Manifest { reason });
+        if let Some(id) = self.id.as_ref().filter(|id| **id != manifest.id) {
+            return refused(format!("its id is {:?} and was {id:?} when it was installed", manifest.id));
+        }
+        let known = |need: &&String| self.needs.as_ref().is_none_or(|needs| needs.contains(need));
+        match manifest.needs.iter().find(|need| !known(need)) {
+            Some(need) => {
+                refused(format!("it needs {need:?} and did not when it was installed; install it again"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// The file. The first version had the sha256 alone in place of a pin.
@@ -127,9 +150,18 @@ fn write(folder: &Path, plugins: BTreeMap<String, Pin>) -> Result<(), Error> {
     let mut text = serde_json::to_string_pretty(&Lock { version: VERSION, plugins })
         .map_err(|error| Error::Lock { path: path.clone(), reason: error.to_string() })?;
     text.push('\n');
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("writing into", folder))?;
-    file.write_all(text.as_bytes()).map_err(Error::io("writing", &path))?;
-    file.persist(&path).map_err(|error| Error::io("replacing", &path)(error.error))?;
+    replace(&path, text.as_bytes())
+}
+
+/// Puts a file into the plugins folder, whole or not at all. The server that reads it may be another user's.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    let readable = builder.permissions(std::fs::Permissions::from_mode(0o644));
+    let mut file = readable.tempfile_in(folder).map_err(Error::io("writing into", folder))?;
+    file.write_all(bytes).map_err(Error::io("writing", path))?;
+    file.as_file().sync_all().map_err(Error::io("writing", path))?;
+    file.persist(path).map_err(|error| Error::io("replacing", path)(error.error))?;
     Ok(())
 }
 

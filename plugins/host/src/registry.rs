@@ -215,6 +215,7 @@ fn load(
     let json = scan::scan_sealed(&config.exe, &sealed, config.scan_timeout)?;
     let manifest = manifest::parse(&json)?;
     entry.manifest = Some(manifest.clone());
+    pin.allows(&manifest)?;
     if let Some(other) = earlier.iter().find(|other| other.id == manifest.id) {
         return Err(Error::Duplicate { id: manifest.id, other: other.file.clone() });
     }

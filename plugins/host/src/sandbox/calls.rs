@@ -88,7 +88,18 @@ const NEVER: &[c_long] = &[
     libc::SYS_lsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    libc::SYS_fchmodat2,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+    // Kernels before Landlock's third version do not see this one.
+    libc::SYS_truncate,
 ];
+
+/// Calls that are younger than the names in `libc`; their numbers are the same on every processor (Linux 6.13 and 6.17).
+const SETXATTRAT: c_long = 463;
+const REMOVEXATTRAT: c_long = 466;
+const FILE_SETATTR: c_long = 469;
 
 /// The same, by names that only this processor's kernel has.
 #[cfg(target_arch = "x86_64")]
@@ -126,6 +137,12 @@ const OF_PROCESS: &[(c_long, u8)] = &[
     (libc::SYS_ioprio_set, 1),
 ];
 
+/// What the first argument of `ioprio_set` says when the second one is of a process (ioprio.h).
+const IOPRIO_WHO_PROCESS: u64 = 1;
+
+/// Of `fcntl` (fcntl.h).
+const F_SETOWN_EX: i32 = 15;
+
 /// Filters the system calls of this thread and of those that it starts.
 pub(super) fn restrict(sandbox: &Sandbox) -> Result<(), String> {
     let alone = !sandbox.needs("process");
@@ -152,10 +169,24 @@ fn denied(alone: bool, offline: bool) -> Result<Rules, BackendError> {
     }
     if offline {
         deny(&[libc::SYS_socket]);
+    } else {
+        // Landlock does not see who connects to a socket that has a path: a session bus starts programs for whoever asks.
+        let local = rule(0, NUMBER, SeccompCmpOp::Eq, libc::AF_UNIX.unsigned_abs().into())?;
+        rules.insert(libc::SYS_socket, vec![local]);
     }
     for (call, argument) in OF_PROCESS {
         rules.insert(*call, vec![rule(*argument, NUMBER, SeccompCmpOp::Ne, 0)?]);
     }
+    // Zero is the caller only where the number is of a process, not of a group or a user.
+    for (call, process) in [(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS)] {
+        rules.entry(call).or_default().push(rule(0, NUMBER, SeccompCmpOp::Ne, process)?);
+    }
+    // Signals to whoever is named the owner of a descriptor.
+    let owner = |command: i32| rule(1, NUMBER, SeccompCmpOp::Eq, command.unsigned_abs().into());
+    rules.insert(libc::SYS_fcntl, vec![owner(libc::F_SETOWN)?, owner(F_SETOWN_EX)?]);
+    // Memory that is shared with nobody yet: no limit counts it, and it stays when it is let go.
+    let shared = u64::from((libc::MAP_SHARED | libc::MAP_ANONYMOUS).unsigned_abs());
+    rules.insert(libc::SYS_mmap, vec![rule(3, NUMBER, SeccompCmpOp::MaskedEq(shared), shared)?]);
     // With a path: the times of any file. Without one: those of an open file.
     rules.insert(libc::SYS_utimensat, vec![rule(1, POINTER, SeccompCmpOp::Ne, 0)?]);
     // Without this the plugin could outlive a host that is killed.
@@ -216,9 +247,11 @@ mod tests {
     #[test]
     fn needs_lift_what_they_name_and_nothing_else() {
         let (strict, free) = (denied(true, true).unwrap(), denied(false, false).unwrap());
-        for call in [libc::SYS_execve, libc::SYS_socket, libc::SYS_clone, libc::SYS_kill] {
+        for call in [libc::SYS_execve, libc::SYS_clone, libc::SYS_kill] {
             assert!(strict.contains_key(&call) && !free.contains_key(&call), "{call}");
         }
+        assert!(strict[&libc::SYS_socket].is_empty(), "no socket at all");
+        assert_eq!(free[&libc::SYS_socket].len(), 1, "none of this machine");
         for call in [libc::SYS_ptrace, libc::SYS_mount, libc::SYS_setsid, libc::SYS_io_uring_setup] {
             assert!(strict.contains_key(&call) && free.contains_key(&call), "{call}");
         }

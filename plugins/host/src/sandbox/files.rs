@@ -61,7 +61,12 @@ pub(super) fn restrict(sandbox: &Sandbox) -> Result<String, String> {
         RulesetStatus::NotEnforced => {
             Ok("this kernel has no Landlock: the plugin can read and change files".to_owned())
         }
-        RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(String::new()),
+        RulesetStatus::PartiallyEnforced => {
+            Ok("this kernel has an older Landlock than this program knows: the plugin may \
+            signal other processes if it needs processes, and reach sockets of this machine"
+                .to_owned())
+        }
+        RulesetStatus::FullyEnforced => Ok(String::new()),
     }
 }
 

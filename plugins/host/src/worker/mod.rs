@@ -61,7 +61,9 @@ impl Default for RunPolicy {
 }
 
 impl RunPolicy {
-    pub(crate) fn of(&self, id: &str, trust: Trust) -> Runs {
+    /// Where a plugin runs that was pinned with this trust.
+    #[must_use]
+    pub fn of(&self, id: &str, trust: Trust) -> Runs {
         let by_trust = match trust {
             Trust::Full => self.trusted,
             Trust::Contained => self.contained,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use jnana_plugin_host::install::{SIGNATURE_SUFFIX, install, verify as verify_all};
-use jnana_plugin_host::{InstallOptions, Keys, Runs, Trust};
+use jnana_plugin_host::{InstallOptions, Keys, Runs};
 
 use crate::cli::Install;
 use crate::settings::Settings;
@@ -49,14 +49,19 @@ pub(super) fn run(given: &Install) -> Result<()> {
         exe: Some(settings.program.clone()),
     };
     let installed = install(&settings.plugins, &library, &options)?;
-    let runs = match (installed.pin.trust, settings.plugin_runs.trusted) {
-        (Trust::Full, Runs::InProcess) => "in the server's process",
-        _ => "in a worker",
+    let id = installed.pin.id.as_deref().unwrap_or_default();
+    let runs = match settings.plugin_runs.of(id, installed.pin.trust) {
+        Runs::InProcess => "in the server's process",
+        Runs::Worker => "in a worker",
     };
     println!("{}: sha256 {}; it runs {runs}", installed.path.display(), installed.pin.sha256);
     match &installed.pin.signed_by {
         Some(key) => println!("  signed with {key}"),
         None => println!("  not signed"),
+    }
+    match installed.pin.needs.as_deref() {
+        None | Some([]) => println!("  it needs nothing but its models and its own folder"),
+        Some(needs) => println!("  it needs {}", needs.join(", ")),
     }
     println!("  a server loads it when it starts next");
     Ok(())
